@@ -1,0 +1,34 @@
+# Every target sets up what it needs first; all of them can be run again at any time.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test test-all lint bench clean
+
+service := scripts/as-service
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install and compile what is missing (Debian packages, PJSIP, Python packages, native devices)
+	@scripts/setup
+
+demo: setup ## bridge a real SIP call into a real meeting on this machine and show what arrived
+	@$(service) python -m tests.demo
+
+run: setup ## start the gateway and leave it running (CONFIG=file, else with the embedded meeting)
+	@$(service) python -m scripts.run $(if $(CONFIG),--config $(CONFIG))
+
+test: setup lint ## lint, then all tests but the slow ones
+	@$(service) python -m pytest -m "not slow" $(ARGS)
+
+test-all: setup lint ## lint, then all tests
+	@$(service) python -m pytest $(ARGS)
+
+lint: setup ## check style, types, the architecture's arrows, C and shell
+	@scripts/lint
+
+bench: setup ## measure latency, frame rates, CPU; rivals in turn with us
+	@$(service) python -m tests.bench
+
+clean: ## remove what was built in this checkout (caches stay)
+	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name '*.so' -not -path './.git/*' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
