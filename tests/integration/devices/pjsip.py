@@ -1,0 +1,47 @@
+"""PJSIP in the tests' own process, with our devices."""
+
+import asyncio
+import importlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from virtual_devices import devices
+from virtual_devices.canvas import Canvas
+
+pj: Any = importlib.import_module("pjsua2")  # the typed stub holds what the gateway uses, the tests need more
+
+
+@contextmanager
+def pjsip(canvas: Canvas, frame_ms: int = 20) -> Iterator[Any]:
+    """An endpoint with our devices registered, as the gateway has it: no worker threads, 48 kHz all the way.
+
+    Args:
+        canvas: of the video devices.
+        frame_ms: length of the audio bridge's frames, 10 or 20 ms.
+    """
+    endpoint = pj.Endpoint()
+    endpoint.libCreate()
+    config = pj.EpConfig()
+    config.uaConfig.threadCnt = 0
+    config.uaConfig.mainThreadOnly = True
+    config.medConfig.clockRate = config.medConfig.sndClockRate = 48000
+    config.medConfig.audioFramePtime = frame_ms
+    config.medConfig.ecTailLen = 0
+    config.logConfig.level = config.logConfig.consoleLevel = 2
+    endpoint.libInit(config)
+    devices.register(canvas)
+    endpoint.libStart()
+    try:
+        yield endpoint
+    finally:
+        endpoint.libDestroy()
+
+
+async def run(endpoint: Any, seconds: float) -> None:
+    """Lets PJSIP work for a while."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        endpoint.libHandleEvents(1)
+        await asyncio.sleep(0.005)

@@ -1,0 +1,224 @@
+"""The display and the screen source against a real Xvfb."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from Xlib import X
+from Xlib.display import Display as Connection
+
+from tests.stamps.stamp import Stamp, draw, read_luma
+from virtual_devices import cards
+from virtual_devices.canvas import Canvas
+from virtual_devices.display import Display
+from virtual_devices.errors import DeviceError
+from virtual_devices.processes import X_DIRECTORY, leftovers
+from virtual_devices.screen import ScreenSource
+
+BLACK_CARD_LUMA = 16
+
+
+class Painter:
+    """An X client that paints stamped pictures on the root window."""
+
+    def __init__(self, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XAUTHORITY", display.env["XAUTHORITY"])
+        self._connection = Connection(display.name)
+        self._root = self._connection.screen().root
+        self._canvas = display.canvas
+
+    def paint(self, counter: int) -> None:
+        """Paints the stamp with this counter over the canvas, in strips that fit an X request."""
+        width, height = self._canvas.width, self._canvas.height
+        luma = bytearray(width * height)
+        draw(luma, width, height, Stamp(counter, time.time_ns() // 1_000_000))
+        image = Image.frombytes("L", (width, height), bytes(luma)).convert("RGB")
+        context = self._root.create_gc()
+        for top in range(0, height, 40):
+            strip = image.crop((0, top, width, top + 40)).tobytes("raw", "BGRX")
+            self._root.put_image(context, 0, top, width, 40, X.ZPixmap, 24, 0, strip)
+        context.free()
+        self._connection.sync()
+
+    def window(self, name: str) -> None:
+        """Maps a small window."""
+        window = self._root.create_window(10, 20, 300, 200, 0, 24)
+        window.set_wm_name(name)
+        window.map()
+        self._connection.sync()
+
+    def close(self) -> None:
+        """Leaves."""
+        self._connection.close()
+
+
+@pytest.fixture
+def painter(display: Display, monkeypatch: pytest.MonkeyPatch) -> Iterator[Painter]:
+    """A painter on the display."""
+    painter = Painter(display, monkeypatch)
+    yield painter
+    painter.close()
+
+
+@pytest.fixture
+async def screen(display: Display, canvas: Canvas) -> AsyncIterator[ScreenSource]:
+    """A screen source, showing its first card."""
+    screen = ScreenSource(display, canvas)
+    try:
+        await screen.start()
+        yield screen
+    finally:
+        await screen.close()
+
+
+def counter(picture: bytes, canvas: Canvas) -> int | None:
+    """The counter of the stamp in a picture."""
+    stamp = read_luma(picture, canvas.width, canvas.height)
+    return stamp.counter if stamp else None
+
+
+async def test_what_is_painted_is_read(screen: ScreenSource, painter: Painter, canvas: Canvas) -> None:
+    """Each painted picture is in the next one read; when nothing is painted, X is not asked."""
+    screen.show(None)
+    for number in range(1, 6):
+        painter.paint(number)
+        picture, live = screen.native.read()
+        assert live
+        assert counter(picture, canvas) == number
+    before = screen.stats()
+    again = {screen.native.read()[0] for _ in range(10)}
+    after = screen.stats()
+    assert {counter(picture, canvas) for picture in again} == {5}
+    assert after.unchanged - before.unchanged == 10
+    assert after.grabbed == before.grabbed
+    assert after.errors == 0
+    still = screen.still()
+    assert still is not None
+    assert counter(still, canvas) == 5
+
+
+async def test_cards_hide_the_screen(screen: ScreenSource, painter: Painter, canvas: Canvas) -> None:
+    """Nothing of the screen is shown before it is asked for, nor while a card is, nor anything old after it."""
+    painter.paint(1)
+    black, live = screen.native.read()
+    assert not live
+    assert set(black[: canvas.width * canvas.height]) == {BLACK_CARD_LUMA}
+    card = cards.welcome(canvas)
+    screen.show(card)
+    assert screen.native.read() == (card, False)
+    assert screen.still() == card
+    screen.show(None)
+    assert counter(screen.native.read()[0], canvas) == 1
+    screen.show(card)
+    painter.paint(2)
+    assert screen.native.read() == (card, False)
+    screen.show(None)
+    assert counter(screen.native.read()[0], canvas) == 2
+
+
+async def test_a_stopped_server_does_not_stop_us(screen: ScreenSource, display: Display, painter: Painter) -> None:
+    """A server that does not answer costs 50 ms a picture, and its picture is taken when it comes back."""
+    screen.show(None)
+    painter.paint(1)
+    screen.native.read()
+    painter.paint(2)
+    assert display.pid
+    os.kill(display.pid, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        picture, live = screen.native.read()
+        assert time.monotonic() - start < 0.2
+        assert live
+        assert counter(picture, display.canvas) == 1
+        assert screen.stats().errors == 1
+    finally:
+        os.kill(display.pid, signal.SIGCONT)
+    await asyncio.sleep(0.1)
+    assert counter(screen.native.read()[0], display.canvas) == 2
+
+
+async def test_the_server_is_killed(display: Display, canvas: Canvas, runtime_dir: Path) -> None:
+    """The loss is told, reading goes on with the last picture, and display and source can be had anew."""
+    lost: list[str] = []
+    display.on_lost = lost.append
+    screen = ScreenSource(display, canvas)
+    await screen.start()
+    screen.show(None)
+    screen.native.read()
+    assert display.pid
+    socket = X_DIRECTORY / ".X11-unix" / f"X{display.name[1:]}"
+    assert socket.exists()
+    os.kill(display.pid, signal.SIGKILL)
+    for _ in range(100):
+        if lost and screen.stats().lost:
+            break
+        screen.native.read()
+        await asyncio.sleep(0.01)
+    assert lost == ["Xvfb ended with status -9"]
+    assert screen.stats().lost
+    assert screen.native.read()[1]
+    with pytest.raises(DeviceError, match="display"):
+        display.watch()
+    await screen.close()
+    await display.close()
+    assert not socket.exists()
+    await display.start()
+    await screen.start()
+    screen.show(None)
+    assert screen.native.read()[1]
+    await screen.close()
+    assert leftovers(runtime_dir) == [display.pid]
+
+
+async def test_watch(display: Display, painter: Painter) -> None:
+    """The watch sees the size, windows that should not be there, what was painted, and makes a still."""
+    with display.watch() as watch:
+        assert watch.geometry() == (1282, 722)
+        assert watch.windows() == []
+        watch.damage_age()
+        await asyncio.sleep(0.1)
+        before = watch.damage_age()
+        painter.paint(7)
+        painter.window("A dialogue")
+        after = watch.damage_age()
+        assert before is None or before >= 0.1
+        assert after is not None
+        assert after < 0.1
+        [window] = watch.windows()
+        assert (window.name, window.x, window.y, window.width, window.height) == ("A dialogue", 10, 20, 300, 200)
+        assert watch.still().size == (1280, 720)
+
+
+async def test_strangers_are_not_let_in(display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the cookie, no client gets in."""
+    monkeypatch.delenv("XAUTHORITY", raising=False)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    with pytest.raises(Exception, match=r"(?i)auth|denied|connect"):
+        Connection(display.name)
+
+
+async def test_two_displays(display: Display, canvas: Canvas, tmp_path: Path) -> None:
+    """A second instance gets another display, and closing it leaves the first alone."""
+    other = Display(tmp_path, canvas)
+    await other.start()
+    assert other.name != display.name
+    await other.close()
+    await other.close()
+    with display.watch() as watch:
+        assert watch.geometry() == (1282, 722)
+
+
+async def test_half_built(canvas: Canvas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A display that does not come up says so, and leaves nothing."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    display = Display(tmp_path, canvas)
+    with pytest.raises(DeviceError, match="Xvfb is not installed"):
+        await display.start()
+    await display.close()
+    assert not display.env["DISPLAY"]
+    assert not any(tmp_path.iterdir())  # noqa: ASYNC240 - the loop has nothing else to do

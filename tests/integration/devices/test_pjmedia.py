@@ -1,0 +1,86 @@
+"""The video devices as PJMEDIA sees them, in a process with the pjsua2 bindings."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.devices.pjsip import pj, run
+from virtual_devices import cards, devices
+from virtual_devices.camera import open_camera
+from virtual_devices.camera.base import Camera
+from virtual_devices.canvas import Canvas
+from virtual_devices.display import Display
+from virtual_devices.screen import ScreenSource
+
+
+def video_device(endpoint: Any, name: str) -> int:
+    """The index of one of our devices."""
+    names = devices.DeviceNames()
+    return int(endpoint.vidDevManager().lookupDev(names.driver, name))
+
+
+@pytest.fixture
+async def camera(runtime_dir: Path, canvas: Canvas) -> AsyncIterator[Camera]:
+    """A running camera."""
+    camera = open_camera("pipewire", runtime_dir, canvas)
+    try:
+        await camera.start()
+        yield camera
+    finally:
+        await camera.close()
+
+
+async def test_names(endpoint: Any) -> None:
+    """All four devices are found by driver and name, each in its direction only."""
+    names = devices.DeviceNames()
+    found = {info.name: info.dir for info in endpoint.vidDevManager().enumDev2() if info.driver == names.driver}
+    assert found == {
+        names.screen: pj.PJMEDIA_DIR_CAPTURE,
+        names.camera: pj.PJMEDIA_DIR_RENDER,
+        names.void: pj.PJMEDIA_DIR_RENDER,
+    }
+    sound = [info for info in endpoint.audDevManager().enumDev2() if info.driver == names.driver]
+    assert [(info.name, info.inputCount, info.outputCount) for info in sound] == [(names.sound, 1, 1)]
+
+
+async def test_screen_to_camera(endpoint: Any, display: Display, camera: Camera, canvas: Canvas) -> None:
+    """What PJMEDIA captures from the screen and renders to the camera is the same picture, at full rate."""
+    names = devices.DeviceNames()
+    screen = ScreenSource(display, canvas)
+    await screen.start()
+    preview = pj.VideoPreview(video_device(endpoint, names.screen))
+    try:
+        camera.show(None)
+        card = cards.test_card(canvas, "screen to camera")
+        screen.show(card)
+        parameters = pj.VideoPreviewOpParam()
+        parameters.rendId = video_device(endpoint, names.camera)
+        parameters.show = True
+        preview.start(parameters)
+        await run(endpoint, 0.5)
+        before = camera.stats()
+        await run(endpoint, 2)
+        after = camera.stats()
+        assert 28 <= (after.received - before.received) / 2 <= 31
+        assert camera.still() == card
+        assert screen.still() == card
+    finally:
+        preview.stop()
+        await screen.close()
+        await run(endpoint, 0.2)
+
+
+async def test_void_swallows(endpoint: Any, camera: Camera) -> None:
+    """What is rendered to the void never reaches the camera."""
+    names = devices.DeviceNames()
+    preview = pj.VideoPreview(video_device(endpoint, names.screen))
+    parameters = pj.VideoPreviewOpParam()
+    parameters.rendId = video_device(endpoint, names.void)
+    parameters.show = True
+    preview.start(parameters)
+    await run(endpoint, 0.3)
+    preview.stop()
+    await run(endpoint, 0.2)
+    assert camera.stats().received == 0

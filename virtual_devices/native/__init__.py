@@ -1,0 +1,1 @@
+"""The native devices: C that moves pixels and samples; Python decides."""

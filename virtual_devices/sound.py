@@ -1,0 +1,42 @@
+"""The sound device: what PJMEDIA hears of the meeting and says to it."""
+
+import asyncio
+
+from virtual_devices.audio import MEETING_SOURCE, SIP_SINK, AudioServer
+from virtual_devices.native.binding import NativeSound, SoundStats
+
+
+class SoundDevice:
+    """Both directions of sound, behind PJMEDIA's audio device "meeting-sound" (48 kHz, mono).
+
+    PJMEDIA's clock runs whether this is started or not; without it, silence goes both ways.
+    """
+
+    def __init__(self, audio: AudioServer) -> None:
+        self._audio = audio
+        self._native: NativeSound | None = None
+
+    async def start(self) -> None:
+        """Connects to the daemon, which must have been started.
+
+        Raises:
+            DeviceError: it does not answer.
+        """
+        self._native = await asyncio.to_thread(NativeSound, self._audio.server, MEETING_SOURCE, SIP_SINK)
+        self._native.attach()
+
+    async def close(self) -> None:
+        """Leaves the daemon. Idempotent."""
+        native, self._native = self._native, None
+        if native:
+            await asyncio.to_thread(native.close)
+
+    def stats(self) -> SoundStats:
+        """Counters; `lost` is how the loss of the daemon shows here.
+
+        Raises:
+            ValueError: not started, or closed.
+        """
+        if self._native is None:
+            raise ValueError("the sound device is not started")
+        return self._native.stats()
