@@ -1,0 +1,150 @@
+"""The agent in a page with lib-jitsi-meet, Prosody and a bridge behind it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import pytest_asyncio
+
+from browser import Chrome, JoinFailed, MeetingPage, PageState, Secret, Visit, XmppLogin
+from tests.library import library_directory
+from tests.meeting import EmbeddedMeeting, MeetingOptions, Participant
+
+ROOM_WITH_LOBBY = "club"
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def meeting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedMeeting]:
+    """A meeting with its prejoin page on, as Jitsi Meet has it."""
+    options = MeetingOptions(prejoin=True, accounts={"gateway": "geh'heim\"<&"})
+    async with EmbeddedMeeting(tmp_path_factory.mktemp("meeting"), library_directory(), options) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def alice(meeting: EmbeddedMeeting) -> AsyncIterator[Participant]:
+    """Somebody who is in the room "room" with a picture."""
+    async with Participant(meeting, "room", name="alice", width=320, height=180, fps=10) as participant:
+        yield participant
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def carol(meeting: EmbeddedMeeting) -> AsyncIterator[Participant]:
+    """The host of the room with a lobby."""
+    async with Participant(meeting, ROOM_WITH_LOBBY, name="carol", width=160, height=90, fps=5) as participant:
+        yield participant
+
+
+@pytest.fixture
+def page(shared_chrome: Chrome) -> MeetingPage:
+    """The shared Chrome's page, at rest."""
+    page = shared_chrome.page()
+    page.show_blank()
+    return page
+
+
+def visit(meeting: EmbeddedMeeting, room: str = "room", **more: object) -> Visit:
+    """A visit of the guest "SIP Guest"."""
+    return Visit(base_url=meeting.base_url, room=room, display_name="SIP Guest", **more)  # type: ignore[arg-type]
+
+
+def wait_for(page: MeetingPage, condition: Callable[[PageState], bool], seconds: float = 10) -> PageState:
+    """Return the first state that fulfils the condition."""
+    deadline = time.monotonic() + seconds
+    while not condition(state := page.state()):
+        assert time.monotonic() < deadline, state
+        time.sleep(0.1)
+    return state
+
+
+@pytest.mark.usefixtures("alice")
+async def test_joins_with_media_both_ways(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
+    """In a meeting with somebody in it: sound and picture on, theirs drawn, and counted."""
+    assert page.join(visit(meeting), 15).phase == "joined"
+    state = wait_for(page, lambda state: state.remote_video and not state.video_muted and not state.audio_muted)
+    assert state.participants == 1
+    assert state.ice == "connected"
+    names = [occupant.name for occupant in await meeting.occupants("room")]
+    assert sorted(names) == ["SIP Guest", "alice"]
+    frames = state.remote_frames
+    assert wait_for(page, lambda state: state.remote_frames > frames + 5).phase == "joined"
+    wait_for(page, lambda state: (state.bitrates.video_sent or 0) > 0 and (state.bitrates.video_received or 0) > 0)
+
+
+@pytest.mark.usefixtures("alice")
+async def test_leaving_leaves_no_ghost(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
+    """After leaving the room has the others only, at once."""
+    page.join(visit(meeting), 15)
+    assert page.leave()
+    assert [occupant.name for occupant in await meeting.occupants("room")] == ["alice"]
+
+
+@pytest.mark.usefixtures("alice")
+async def test_kicked(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
+    """A moderator's kick is seen as one."""
+    page.join(visit(meeting), 15)
+    await meeting.kick("room", "SIP Guest")
+    assert wait_for(page, lambda state: state.phase != "joined").phase == "kicked"
+
+
+async def test_ended(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
+    """The end of the meeting for all is told from a kick."""
+    page.join(visit(meeting, "short"), 15)
+    await meeting.end("short")
+    assert wait_for(page, lambda state: state.phase != "joined").phase == "ended"
+
+
+async def test_locked_room(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
+    """A locked room: no password, a wrong one, the right one."""
+    async with Participant(meeting, "vault", name="bob", width=160, height=90, fps=5):
+        await meeting.lock("vault", 'open "sésame"')
+        for password, kind in ((None, "password-required"), (Secret("wrong"), "password-wrong")):
+            with pytest.raises(JoinFailed) as error:
+                page.join(visit(meeting, "vault", password=password), 15)
+            assert error.value.kind == kind
+        assert page.join(visit(meeting, "vault", password=Secret('open "sésame"')), 15).phase == "joined"
+
+
+@pytest.mark.usefixtures("carol")
+@pytest.mark.parametrize("answer", ["admit", "deny", None])
+async def test_lobby(page: MeetingPage, meeting: EmbeddedMeeting, answer: str | None) -> None:
+    """In the lobby we wait until somebody lets us in, sends us away, or the wait is given up."""
+    await meeting.set_lobby(ROOM_WITH_LOBBY, is_open=True)
+    knocking = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def watch(state: PageState) -> None:
+        if state.phase == "lobby":
+            loop.call_soon_threadsafe(knocking.set)
+
+    there, patience = visit(meeting, ROOM_WITH_LOBBY), 5 if answer else 1
+    joining = asyncio.create_task(asyncio.to_thread(page.join, there, 15, lobby_timeout=patience, on_state=watch))
+    await knocking.wait()
+    await meeting.wait_for_knock(ROOM_WITH_LOBBY, "SIP Guest")
+    if answer == "admit":
+        await meeting.admit(ROOM_WITH_LOBBY, "SIP Guest")
+        assert (await joining).phase == "joined"
+        page.leave()
+        return
+    if answer == "deny":
+        await meeting.deny(ROOM_WITH_LOBBY, "SIP Guest")
+    with pytest.raises(JoinFailed) as error:
+        await joining
+    assert error.value.kind == ("lobby-denied" if answer else "lobby-timeout")
+
+
+async def test_account(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
+    """With an XMPP login we are in the room as that account."""
+    login = XmppLogin("sip.meet.test", "gateway", Secret("geh'heim\"<&"))
+    page.join(visit(meeting, "account", xmpp_login=login), 15)
+    assert [occupant.name for occupant in await meeting.occupants("account")] == ["SIP Guest"]
+
+
+async def test_room_names_of_all_kinds(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
+    """Quotes, slashes, markup and other scripts are a room's name like any other."""
+    for room in ("a/b", '"<script>alert(1)</script>', "mötley 🎸", "x" * 900):
+        assert page.join(visit(meeting, room), 15).phase == "joined"
+        page.leave()
