@@ -1,0 +1,50 @@
+"""Nothing outlives an embedded meeting: no process, no file, however it ends."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_ROOT = Path(__file__).parents[3]
+_GONE_TIMEOUT_S = 10
+
+
+async def _start() -> asyncio.subprocess.Process:
+    command = (sys.executable, "-m", "tests.meeting", "--with-participant", "--room", "left")
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd=_ROOT)
+    assert process.stdout
+    url = await asyncio.wait_for(process.stdout.readline(), 30)
+    assert url.startswith(b"http://localhost:")
+    assert url.endswith(b"/left\n")
+    return process
+
+
+def _scratch(family: list[psutil.Process]) -> Path:
+    """The meeting's scratch directory, where Chromium has its profile."""
+    arguments = (argument for process in family for argument in process.cmdline())
+    profile = next(a for a in arguments if a.startswith("--user-data-dir="))
+    return Path(profile.partition("=")[2]).parents[1]
+
+
+def _alive(family: list[psutil.Process]) -> list[psutil.Process]:
+    return [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_end_leaves_nothing(number: signal.Signals) -> None:
+    """After Ctrl-C, SIGTERM and even SIGKILL there is neither a process nor a file left."""
+    process = await _start()
+    family = psutil.Process(process.pid).children(recursive=True)
+    scratch = _scratch(family)
+    assert scratch.is_dir()
+    assert len(family) > 5
+    process.send_signal(number)
+    assert await process.wait() == (0 if number != signal.SIGKILL else -signal.SIGKILL)
+    async with asyncio.timeout(_GONE_TIMEOUT_S):
+        while _alive(family) or scratch.exists():  # noqa: ASYNC110  # nobody can tell us
+            await asyncio.sleep(0.1)
