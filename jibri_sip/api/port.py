@@ -1,0 +1,55 @@
+"""What the API needs of the gateway."""
+
+from typing import Protocol
+
+from jibri_sip.session.facts import DialOrder, PrepareOrder, SessionFacts, StatusFacts
+
+
+class Gateway(Protocol):
+    """The gateway, as the API sees it. Any method may raise a `GatewayError`, which becomes the answer."""
+
+    async def status(self) -> StatusFacts:
+        """How it stands."""
+        ...
+
+    async def sessions(self) -> list[SessionFacts]:
+        """The present session and the last ones, newest first."""
+        ...
+
+    async def session(self, session_id: str) -> SessionFacts:
+        """One of them.
+
+        Raises:
+            SessionUnknown: No session has this id, now or lately.
+        """
+        ...
+
+    async def dial(self, order: DialOrder) -> SessionFacts:
+        """Begin a session that joins a room and calls somebody into it; does not wait for the answer.
+
+        Raises:
+            Busy, NotReady, Draining: It takes no session now.
+            RoomInvalid, RoomNotAllowed, DestinationInvalid, DestinationNotAllowed: It would never.
+        """
+        ...
+
+    async def prepare(self, order: PrepareOrder) -> None:
+        """Send the next call that comes in into this room.
+
+        Raises:
+            Busy, NotReady, Draining: It takes no session now.
+            RoomInvalid, RoomNotAllowed, DialInOff: It would never.
+        """
+        ...
+
+    async def hang_up(self, session_id: str | None) -> SessionFacts:
+        """End this session, or the present one; the answer tells how it ended. A session that has ended stays as it is.
+
+        Raises:
+            SessionUnknown: There is none.
+        """
+        ...
+
+    async def drain(self) -> None:
+        """Take no new sessions; the present one goes on."""
+        ...

@@ -1,0 +1,440 @@
+"""All settings: what they are called, what they may be, what they are when nobody says.
+
+`docs/configuration.md` and `docs/example.toml` are generated from this file.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, JsonValue, SecretStr, model_validator
+
+from jibri_sip.config.types import (
+    BaseUrl,
+    CalleePattern,
+    Dscp,
+    LenientPath,
+    Port,
+    Regex,
+    Seconds,
+    SecondsOrNever,
+    SecretFile,
+    Section,
+    Tenant,
+)
+
+RTP_PORTS = 100
+"""UDP ports that an instance has for media; a call uses two for each stream, and a stream is not reused at once."""
+
+
+def _one_of(section: Section, *names: str) -> None:
+    """Raise ValueError when more than one of the settings is given."""
+    given = [name for name in names if getattr(section, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"give {' or '.join(given)}, not both")
+
+
+class InstanceSettings(Section):
+    """Which of the gateways on this machine this is. One instance carries one call; more calls are more instances."""
+
+    number: Annotated[int, Field(ge=1, le=99)] = Field(
+        default=1,
+        description="1 for the first instance, 2 for the second …; ports, names and directories follow from it.",
+    )
+    runtime_dir: LenientPath = Field(
+        default=Path("/run/jibri-sip/1"),
+        description="Directory for sockets, profiles and other things that do not outlive the gateway. Default: "
+        "`$RUNTIME_DIRECTORY` (systemd), else `jibri-sip/NUMBER` in `$XDG_RUNTIME_DIR`, else one of the user's own "
+        "in the directory for temporary files.",
+    )
+
+
+class XmppLogin(Section):
+    """The gateway's own XMPP account at the deployment, where guests may not enter."""
+
+    domain: Annotated[str, Field(min_length=1)] = Field(description="XMPP domain of the account.")
+    username: Annotated[str, Field(min_length=1)] = Field(description="User part of the account.")
+    password: SecretStr | None = Field(default=None, description="Its password; better in a file.")
+    password_file: SecretFile | None = Field(default=None, description="File that holds its password.")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        _one_of(self, "password", "password_file")
+        if self.secret is None:
+            raise ValueError("needs password_file or password")
+        return self
+
+    @property
+    def secret(self) -> SecretStr | None:
+        """The password, wherever it was given."""
+        return self.password or self.password_file
+
+
+class MeetingSettings(Section):
+    """The Jitsi Meet deployment and how the gateway takes part in its meetings."""
+
+    base_url: BaseUrl = Field(description="Address of the deployment, as in `https://meet.example.com`.")
+    tenant: Tenant = Field(
+        default="", description="Path between the address and the room, where the deployment has tenants."
+    )
+    rooms: Regex = Field(
+        default=".+", description="Rooms that may be entered: a regular expression that the whole name has to match."
+    )
+    display_name: Annotated[str, Field(min_length=1, max_length=100)] = Field(
+        default="Room system", description="Name shown in the meeting for a caller that tells none."
+    )
+    email_domain: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")] = Field(
+        default="jitsi.net",
+        description="The gateway is `inbound-sip-jibri@` or `outbound-sip-jibri@` this domain, which is how a "
+        "deployment and its lobby know it.",
+    )
+    password: SecretStr | None = Field(default=None, description="Password of locked rooms; better in a file.")
+    password_file: SecretFile | None = Field(default=None, description="File that holds the password of locked rooms.")
+    jwt: SecretStr | None = Field(default=None, description="Token for deployments that want one; better in a file.")
+    jwt_file: SecretFile | None = Field(default=None, description="File that holds the token.")
+    xmpp_login: XmppLogin | None = Field(
+        default=None, description="Account of the gateway, where guests may not enter."
+    )
+    config_overrides: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z_][\w]*(\.[A-Za-z_]\w*)*$")], JsonValue] = Field(
+        default_factory=dict,
+        description='More settings for the page, as in `{ "analytics.disabled" = true }`: names of Jitsi Meet\'s '
+        "config.js that it accepts in a URL.",
+    )
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        _one_of(self, "password", "password_file")
+        _one_of(self, "jwt", "jwt_file")
+        return self
+
+    @property
+    def room_password(self) -> SecretStr | None:
+        """The password of locked rooms, wherever it was given."""
+        return self.password or self.password_file
+
+    @property
+    def token(self) -> SecretStr | None:
+        """The JWT, wherever it was given."""
+        return self.jwt or self.jwt_file
+
+
+class TlsSettings(Section):
+    """SIP over TLS; listens as soon as there is a certificate."""
+
+    certificate_file: LenientPath | None = Field(default=None, description="PEM file of the certificate and its chain.")
+    key_file: LenientPath | None = Field(default=None, description="PEM file of the private key.")
+    ca_file: LenientPath | None = Field(
+        default=None, description="PEM file of the authorities that peers are checked against."
+    )
+    verify_peer: bool = Field(
+        default=True, description="Whether a peer that we call by TLS must show a certificate of its name."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("needs both certificate_file and key_file, or neither")
+        for path in (self.certificate_file, self.key_file, self.ca_file):
+            if path is not None and not os.access(path, os.R_OK):
+                raise ValueError(f"{path} cannot be read")
+        return self
+
+
+class SipSettings(Section):
+    """Where SIP and RTP are spoken."""
+
+    host: Annotated[str, Field(min_length=1)] = Field(
+        default="127.0.0.1",
+        description="Address to listen on. `0.0.0.0` opens SIP to the network: then say in dial_in.rules who may call.",
+    )
+    port: Port = Field(default=5060, description="UDP and TCP port. Default: 5060 + 10 * (instance.number - 1).")
+    tls_port: Port = Field(default=5061, description="TLS port. Default: one above the default of `port`.")
+    tcp: bool = Field(
+        default=True, description="Whether to listen on TCP too; room systems' messages are often too big for UDP."
+    )
+    tls: TlsSettings = Field(default_factory=TlsSettings, description="TLS.")
+    public_address: str | None = Field(
+        default=None, description="Address to tell peers in SIP and SDP, where a router translates addresses (1:1 NAT)."
+    )
+    rtp_port_first: Annotated[int, Field(ge=1024, le=65535 - RTP_PORTS, multiple_of=2)] = Field(
+        default=10000,
+        description=f"First of {RTP_PORTS} UDP ports for media. Default: 10000 + {RTP_PORTS} * (instance.number - 1).",
+    )
+    srtp: Literal["off", "optional", "required"] = Field(
+        default="optional",
+        description="Encryption of the media (SDES or DTLS): never, when the peer can, or no call without.",
+    )
+    dscp_signalling: Dscp = Field(default=24, description="DSCP mark of SIP packets (CS3).")
+    dscp_audio: Dscp = Field(default=46, description="DSCP mark of audio packets (EF).")
+    dscp_video: Dscp = Field(default=34, description="DSCP mark of video packets (AF41).")
+
+    @property
+    def rtp_port_last(self) -> int:
+        """Last UDP port for media."""
+        return self.rtp_port_first + RTP_PORTS - 1
+
+
+class DialInRule(Section):
+    """A rule of the dial plan. It applies when all that it asks for matches; the first that applies decides."""
+
+    user: Regex = Field(default=".*", description="User part of the address that was dialled.")
+    host: Regex = Field(default=".*", description="Host of the address that was dialled.")
+    params: Mapping[str, Regex] = Field(default_factory=dict, description="Parameters of the address, by name.")
+    caller: Regex = Field(default=".*", description="The caller's address (From), as `sip:alice@example.com`.")
+    headers: Mapping[str, Regex] = Field(default_factory=dict, description="Header fields of the INVITE, by name.")
+    refuse: Literal["forbidden", "unknown"] | None = Field(
+        default=None, description="Refuse the call: `forbidden` answers 403, `unknown` answers 404."
+    )
+    room: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description=r"Room to enter; `\1` or `\g<name>` is a group of `user`. Default: what was dialled."
+    )
+    base_url: BaseUrl | None = Field(default=None, description="Another deployment than meeting.base_url.")
+    tenant: Tenant | None = Field(default=None, description="Another tenant than meeting.tenant.")
+    password: SecretStr | None = Field(default=None, description="Password of the room; better in a file.")
+    password_file: SecretFile | None = Field(default=None, description="File that holds the password of the room.")
+    jwt: SecretStr | None = Field(default=None, description="Token for the room; better in a file.")
+    jwt_file: SecretFile | None = Field(default=None, description="File that holds the token for the room.")
+    display_name: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        default=None, description="Name shown in the meeting instead of the caller's."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _one_of(self, "password", "password_file")
+        _one_of(self, "jwt", "jwt_file")
+        if self.refuse is not None and self.model_fields_set & {"room", "base_url", "tenant", "display_name"}:
+            raise ValueError("refuses the call, so it cannot name a room as well")
+        if self.room is not None:
+            _check_template(self.user, self.room)
+        return self
+
+    @property
+    def room_password(self) -> SecretStr | None:
+        """The password of the room, wherever it was given."""
+        return self.password or self.password_file
+
+    @property
+    def token(self) -> SecretStr | None:
+        """The JWT, wherever it was given."""
+        return self.jwt or self.jwt_file
+
+
+def _check_template(pattern: str, template: str) -> None:
+    """Raise ValueError when the template names a group that the pattern has not."""
+    # One more alternative, which matches the empty text, gives a match object to try the template on.
+    probe = re.match(f"{pattern}\n|", "")
+    try:
+        if probe is not None:
+            probe.expand(template)
+    except (re.error, IndexError) as error:
+        raise ValueError(f"room cannot be filled in from user: {error}") from None
+
+
+class DialInSettings(Section):
+    """Calls from room systems to the gateway. Without rules, the user part of the address is the room."""
+
+    mode: Literal["open", "prepared", "off"] = Field(
+        default="open", description="Take any call when idle, only one that was prepared through the API, or none."
+    )
+    answer_within_s: Annotated[float, Field(ge=0, le=30)] = Field(
+        default=3.0,
+        description="Answer after this time even if the meeting is not joined yet; until it is, the caller sees "
+        "our own picture.",
+    )
+    echo_user: Annotated[str, Field(max_length=64)] = Field(
+        default="echo",
+        description="Who calls this user gets a test card, his own sound and his own picture. Empty: no such user.",
+    )
+    rules: Annotated[tuple[DialInRule, ...], Field(strict=False)] = Field(
+        default=(), description="The dial plan, in order."
+    )
+
+
+class DialOutSettings(Section):
+    """Calls from meetings to room systems."""
+
+    allow: Annotated[tuple[CalleePattern, ...], Field(strict=False)] = Field(
+        default=(),
+        description='Who may be called: `user@host` with `*` for anything, as in `["*@rooms.example.com"]`. '
+        "Default: nobody.",
+    )
+
+
+class VideoSettings(Section):
+    """The picture, the same both ways."""
+
+    width: Annotated[int, Field(ge=320, le=1920, multiple_of=16)] = Field(default=1280, description="Width in pixels.")
+    height: Annotated[int, Field(ge=176, le=1088, multiple_of=2)] = Field(default=720, description="Height in pixels.")
+    fps: Annotated[int, Field(ge=5, le=60)] = Field(default=30, description="Pictures a second.")
+    bitrate_kbps: Annotated[int, Field(ge=64, le=8000)] = Field(
+        default=1500, description="Video sent to the peer, kbit/s."
+    )
+
+
+class AudioSettings(Section):
+    """The sound."""
+
+    codecs: Annotated[tuple[Literal["opus", "G722", "PCMA", "PCMU"], ...], Field(min_length=1, strict=False)] = Field(
+        default=("opus", "G722", "PCMA", "PCMU"), description="Codecs, the best first."
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.codecs)) != len(self.codecs):
+            raise ValueError("codecs names a codec twice")
+        return self
+
+
+class CameraSettings(Section):
+    """The virtual camera that the meeting's page gets the peer's picture from."""
+
+    backend: Literal["auto", "v4l2loopback", "pipewire"] = Field(
+        default="auto", description="`auto` takes v4l2loopback where the kernel has it, else pipewire."
+    )
+    label: Annotated[str, Field(min_length=1, max_length=31, pattern=r"^[A-Za-z0-9_.-]+$")] = Field(
+        default="SIP_Room_1",
+        description="Name of the camera; with v4l2loopback the card_label to look for. Default: `SIP_Room_NUMBER`.",
+    )
+
+
+class LimitSettings(Section):
+    """How long things may take before the gateway gives up or ends a call. Seconds."""
+
+    max_duration_s: SecondsOrNever = Field(default=43200.0, description="Longest call; 0 for no limit.")
+    join_timeout_s: Seconds = Field(
+        default=30.0, description="From the request until the meeting is joined, lobby aside."
+    )
+    lobby_timeout_s: Seconds = Field(default=600.0, description="In the lobby.")
+    ring_timeout_s: Seconds = Field(default=60.0, description="How long a called party may ring.")
+    alone_timeout_s: SecondsOrNever = Field(
+        default=1800.0, description="With nobody else in the meeting; 0 for no limit."
+    )
+    no_media_timeout_s: SecondsOrNever = Field(
+        default=60.0,
+        description="Without a packet from the peer, or from a meeting where somebody is not muted; 0 for no limit. "
+        "A call on hold and a meeting where everyone is muted do not count.",
+    )
+    ice_timeout_s: Seconds = Field(default=30.0, description="Without a media path to the meeting's bridge.")
+    browser_timeout_s: Seconds = Field(default=10.0, description="Without an answer of the page.")
+    frozen_timeout_s: Seconds = Field(
+        default=30.0, description="With a picture that stands still while the meeting's video moves."
+    )
+
+
+class ApiSettings(Section):
+    """The HTTP API that `jibri-sip dial`, `hangup` and `status` use."""
+
+    host: Annotated[str, Field(min_length=1)] = Field(
+        default="127.0.0.1", description="Address to listen on; any other than loopback needs a token."
+    )
+    port: Port = Field(default=2222, description="TCP port. Default: 2222 + instance.number - 1.")
+    token: SecretStr | None = Field(default=None, description="Token that clients have to show; better in a file.")
+    token_file: SecretFile | None = Field(default=None, description="File that holds the token.")
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        _one_of(self, "token", "token_file")
+        if self.secret is None and not self.on_loopback:
+            raise ValueError(f"host {self.host} can be reached from elsewhere, so token_file is needed")
+        if self.secret is not None and re.fullmatch("[!-~]{16,}", self.secret.get_secret_value()) is None:
+            raise ValueError("token must have 16 or more characters, ASCII, no spaces")
+        return self
+
+    @property
+    def secret(self) -> SecretStr | None:
+        """The token, wherever it was given."""
+        return self.token or self.token_file
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the API."""
+        return self.host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", self.host) is not None
+
+
+class LogSettings(Section):
+    """The log, on standard error."""
+
+    format: Literal["auto", "console", "json"] = Field(
+        default="auto",
+        description="`console` for people, `json` for machines, `auto`: console on a terminal, else JSON.",
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least that is logged.")
+
+
+class _Numbered(Section):
+    """Settings of which some follow from the instance's number."""
+
+    instance: InstanceSettings = Field(default_factory=InstanceSettings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_the_instance(cls, data: Any) -> Any:
+        """Give ports, names and directories the defaults of this instance's number."""
+        if not isinstance(data, dict):
+            return data
+        number = _instance_number(data)
+        data = dict(data)
+        for section, derived in _derived_defaults(number).items():
+            given = data.get(section, {})
+            if isinstance(given, dict) and section in cls.model_fields:
+                data[section] = {**derived, **given}
+        return data
+
+
+class ApiAddress(_Numbered):
+    """As much of the configuration as a command needs to find the API; what else there is may be anything."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    api: ApiSettings = Field(default_factory=ApiSettings)
+
+
+class Settings(_Numbered):
+    """The whole configuration."""
+
+    meeting: MeetingSettings
+    sip: SipSettings = Field(default_factory=SipSettings)
+    dial_in: DialInSettings = Field(default_factory=DialInSettings)
+    dial_out: DialOutSettings = Field(default_factory=DialOutSettings)
+    video: VideoSettings = Field(default_factory=VideoSettings)
+    audio: AudioSettings = Field(default_factory=AudioSettings)
+    camera: CameraSettings = Field(default_factory=CameraSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+
+def _instance_number(data: Mapping[str, Any]) -> int:
+    """The number that the raw settings give; 1 where they give none, or nonsense that validation will refuse."""
+    instance = data.get("instance")
+    if isinstance(instance, InstanceSettings):
+        return instance.number
+    number = instance.get("number") if isinstance(instance, dict) else None
+    return number if isinstance(number, int) and 1 <= number <= 99 else 1  # noqa: PLR2004  (the field's range)
+
+
+def _derived_defaults(number: int) -> dict[str, dict[str, Any]]:
+    """What follows from the instance's number where nobody says otherwise, by section."""
+    offset = number - 1
+    return {
+        "instance": {"runtime_dir": str(default_runtime_dir(number, os.environ))},
+        "sip": {
+            "port": 5060 + 10 * offset,
+            "tls_port": 5061 + 10 * offset,
+            "rtp_port_first": 10000 + RTP_PORTS * offset,
+        },
+        "camera": {"label": f"SIP_Room_{number}"},
+        "api": {"port": 2222 + offset},
+    }
+
+
+def default_runtime_dir(number: int, environment: Mapping[str, str]) -> Path:
+    """Where this instance keeps what does not outlive it."""
+    if given := environment.get("RUNTIME_DIRECTORY"):
+        return Path(given.split(":")[0])
+    if given := environment.get("XDG_RUNTIME_DIR"):
+        return Path(given) / "jibri-sip" / str(number)
+    return Path(tempfile.gettempdir()) / f"jibri-sip-{os.getuid()}" / str(number)

@@ -1,0 +1,1 @@
+"""Picture and sound between the devices and the call."""

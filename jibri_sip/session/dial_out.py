@@ -1,0 +1,41 @@
+"""A room system is called into a meeting: first join, then INVITE; the peer's answer decides."""
+
+from jibri_sip import log
+from jibri_sip.clock import monotonic
+from jibri_sip.dial_plan import Destination, Target
+from jibri_sip.session.session import Parts, Session
+from jibri_sip.session.state import Event
+from jibri_sip.session.timeline import Stage
+from jibri_sip.session.visits import visit_for
+from jibri_sip.sip.endpoint import Endpoint
+
+
+class DialOut(Session):
+    """A call of ours, from a room."""
+
+    direction = "dial-out"
+
+    def __init__(self, parts: Parts, endpoint: Endpoint, target: Target, destination: Destination) -> None:
+        super().__init__(parts, destination.uri, target.room)
+        self._endpoint = endpoint
+        self._target = target
+        self._destination = destination
+
+    async def _set_up(self) -> None:
+        settings, bridge = self._parts.settings, self._parts.bridge
+        bridge.connecting(self._target.room, self._destination.user)
+        self._move(Event.JOIN)
+        await self._join(
+            visit_for(self._target, settings.meeting, direction="outbound", sip_address=self._destination.uri)
+        )
+        bridge.show_meeting()
+        self._move(Event.RING)
+        self.call = await self._endpoint.dial(
+            self._destination.uri,
+            caller_name=self._target.room,
+            timeout_s=settings.limits.ring_timeout_s,
+        )
+        log.bind(call_id=self.call.sip_call_id)
+        self.timeline.mark(Stage.INVITE_SENT, monotonic())
+        self._start(self._follow(self.call))
+        await self._answered.wait()

@@ -1,0 +1,42 @@
+"""One look at everything that the watch decides on."""
+
+from typing import TYPE_CHECKING
+
+from browser.errors import PageHung
+from jibri_sip.session.state import State
+from jibri_sip.session.watch import Look
+
+if TYPE_CHECKING:
+    from jibri_sip.session.session import Parts, Session
+
+
+async def look(session: "Session", parts: "Parts") -> Look:
+    """Look at the call, the page and the display.
+
+    Raises:
+        ChromeGone: Chrome died.
+    """
+    quality = session.quality
+    streams = [stream for stream in (quality.audio, quality.video) if stream is not None]
+    seen = Look(
+        on_hold=session.standing.state is State.HELD,
+        peer_packets=sum(stream.received.packets for stream in streams) if streams else None,
+    )
+    if session.room is None:
+        return seen
+    try:
+        page = await parts.slot.browse(parts.slot.page.state)
+    except PageHung:
+        return Look(on_hold=seen.on_hold, peer_packets=seen.peer_packets, page_answered=False)
+    received = (page.bitrates.audio_received, page.bitrates.video_received)
+    return Look(
+        on_hold=seen.on_hold,
+        peer_packets=seen.peer_packets,
+        page_phase=page.phase,
+        page_answered=True,
+        others=page.participants,
+        ice=page.ice,
+        meeting_bps=None if received == (None, None) else 1000.0 * sum(rate or 0 for rate in received),
+        video_moving=page.remote_video,
+        screen_changes=parts.bridge.stats().to_sip.grabbed,
+    )

@@ -1,0 +1,268 @@
+"""One session: a SIP call and a conference, from the request until the box is clean again.
+
+What all kinds of session have in common: a reason to end is taken once, both legs are taken down with it, and
+everybody who was told of the start is told of the end exactly once. How a session comes about is what
+`dial_in`, `dial_out` and `echo` add.
+"""
+
+import asyncio
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from browser.errors import BrowserError
+from browser.state import PageState
+from browser.visit import Visit
+from jibri_sip import errors, log
+from jibri_sip.clock import monotonic, utc_now
+from jibri_sip.config.model import Settings
+from jibri_sip.errors import GatewayError
+from jibri_sip.media.bridge import Bridge
+from jibri_sip.session import looks, summary
+from jibri_sip.session.reasons import EndReason
+from jibri_sip.session.state import Event, Standing, State
+from jibri_sip.session.timeline import Stage, Timeline
+from jibri_sip.session.translate import from_browser
+from jibri_sip.session.watch import Seen, decide, observe
+from jibri_sip.sip import events as sip
+from jibri_sip.sip.call import Call
+from jibri_sip.sip.quality import CallStats
+from jibri_sip.sip.thread import SipError
+from jibri_sip.slot import Slot
+
+_log = log.logger("session")
+
+WIND_DOWN_S = 4.0
+"""Longest time for the BYE to be answered and the page to leave."""
+LOOK_EVERY_S = 1.0
+FIRST_FRAMES_EVERY_S = 0.05
+
+Direction = Literal["dial-in", "dial-out", "echo"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a session works with; lent by the gateway."""
+
+    settings: Settings
+    slot: Slot
+    bridge: Bridge
+
+
+class Session(ABC):
+    """One call and its conference.
+
+    Attributes:
+        id: ours, on every line of its log.
+        direction: who dialled.
+        peer: the SIP address at the far end.
+        room: the room joined; None for an echo call.
+        timeline: what happened when.
+        standing: state, and once it ends, why.
+        quality: the last statistics of the call.
+        over: set by the gateway once the session is among the past ones.
+    """
+
+    direction: Direction
+
+    def __init__(self, parts: Parts, peer: str, room: str | None) -> None:
+        self.id = uuid.uuid4().hex[:12]
+        self.peer = peer
+        self.room = room
+        self.timeline = Timeline(utc_now(), monotonic())
+        self.standing = Standing()
+        self.quality = CallStats()
+        self.call: Call | None = None
+        self.over = asyncio.Event()
+        self._parts = parts
+        self._at_start = parts.bridge.stats()
+        self._answered = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ending: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
+        self._seen: Seen | None = None
+
+    @abstractmethod
+    async def _set_up(self) -> None:
+        """Bring both legs up; returns when the session is bridged."""
+
+    def end(self, error: GatewayError) -> None:
+        """End the session for this reason; the first one counts."""
+        if not self._ending.done():
+            self._ending.set_result(EndReason.of(error))
+
+    async def run(self) -> EndReason:
+        """Live from the request to the end; the slot is free of this session afterwards."""
+        with log.bound(session_id=self.id, call_id=self.call.sip_call_id if self.call else ""):
+            _log.info("session_requested", direction=self.direction, peer=self.peer, room=self.room)
+            self._start(self._live())
+            if self.call is not None:
+                self._start(self._follow(self.call))
+            reason = await self._ending
+            self._move(Event.END, reason)
+            self.timeline.mark(Stage.ENDING, monotonic())
+            self._parts.bridge.cover()
+            self._parts.slot.page.abort()
+            for task in self._tasks:
+                task.cancel()
+            await self._wind_down(reason)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._move(Event.ENDED)
+            self.timeline.mark(Stage.ENDED, monotonic())
+            log.summarise(_log, summary.facts(self), normal=reason.normal)
+            return reason
+
+    async def _live(self) -> None:
+        self._move(Event.ADMITTED)
+        await self._set_up()
+        self._bridged()
+        first_frames = asyncio.create_task(self._mark_first_frames())
+        try:
+            await self._watch()
+        finally:
+            first_frames.cancel()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(self._guarded(work)))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Turn whatever the work raises into the reason to end."""
+        try:
+            await work
+        except GatewayError as error:
+            self.end(error)
+        except BrowserError as error:
+            self.end(from_browser(error))
+        except SipError as error:
+            self.end(errors.InternalError(str(error)))
+        except Exception as error:
+            _log.exception("session_failed")
+            self.end(errors.InternalError(type(error).__name__))
+
+    def _move(self, event: Event, reason: EndReason | None = None) -> None:
+        before = self.standing.state
+        self.standing = self.standing.after(event, reason)
+        if self.standing.state is not before:
+            _log.debug("session_state", state=self.standing.state.value, before=before.value)
+
+    # Coming about --------------------------------------------------------------------------------
+
+    async def _join(self, visit: Visit) -> None:
+        """Enter the room; returns when joined."""
+        limits = self._parts.settings.limits
+        slot = self._parts.slot
+        loop = asyncio.get_running_loop()
+
+        def on_state(state: PageState) -> None:
+            loop.call_soon_threadsafe(self._page_phase, state.phase)
+
+        await slot.browse(
+            slot.page.join,
+            visit,
+            timeout=limits.join_timeout_s,
+            lobby_timeout=limits.lobby_timeout_s,
+            on_state=on_state,
+        )
+        self.timeline.mark(Stage.JOINED, monotonic())
+
+    def _page_phase(self, phase: str) -> None:
+        if not self.standing.live:
+            return
+        if phase not in {"blank", "loading"}:
+            self.timeline.mark(Stage.PAGE_LOADED, monotonic())
+        if phase == "lobby":
+            self.timeline.mark(Stage.LOBBY, monotonic())
+            self._parts.bridge.waiting_in_lobby(self.room or "")
+
+    def _bridged(self) -> None:
+        self._move(Event.BRIDGED)
+        self.timeline.mark(Stage.BRIDGED, monotonic())
+        _log.info("session_bridged", **self.timeline.stages_ms())
+
+    async def _mark_first_frames(self) -> None:
+        """Note when the first live picture passed each way."""
+        while True:
+            now = self._parts.bridge.stats()
+            if now.to_sip.grabbed > self._at_start.to_sip.grabbed:
+                self.timeline.mark(Stage.TO_SIP_FIRST_FRAME, monotonic())
+            if now.to_meet.received > self._at_start.to_meet.received:
+                self.timeline.mark(Stage.TO_MEET_FIRST_FRAME, monotonic())
+            if self.timeline.reached(Stage.TO_SIP_FIRST_FRAME) and self.timeline.reached(Stage.TO_MEET_FIRST_FRAME):
+                return
+            await asyncio.sleep(FIRST_FRAMES_EVERY_S)
+
+    # While it lasts ------------------------------------------------------------------------------
+
+    async def _follow(self, call: Call) -> None:
+        """Take in what happens to the call."""
+        while True:
+            match await call.events.get():
+                case sip.Ringing():
+                    self.timeline.mark(Stage.RINGING, monotonic())
+                case sip.Answered():
+                    self.timeline.mark(Stage.ANSWERED, monotonic())
+                    self._answered.set()
+                case sip.MediaUp(video=video):
+                    self.timeline.mark(Stage.MEDIA_UP, monotonic())
+                    self._parts.bridge.show_peer(self._peer_name(), video=video)
+                case sip.Held() if self.standing.state is State.BRIDGED:
+                    self._move(Event.HELD)
+                case sip.Resumed() if self.standing.state is State.HELD:
+                    self._move(Event.RESUMED)
+                case sip.Dtmf(digit=digit):
+                    _log.debug("dtmf_received", digit=digit)
+                case sip.Ended() as ended:
+                    raise self._call_over(ended)
+                case _:
+                    pass
+
+    def _peer_name(self) -> str:
+        return (self.call.remote_name if self.call else "") or self.peer
+
+    def _call_over(self, ended: sip.Ended) -> GatewayError:
+        """What the end of the call means for the session."""
+        if ended.answered:
+            if ended.by_peer:
+                return errors.PeerHungUp()
+            return errors.NoMedia(f"{ended.code} {ended.reason}")
+        if self.direction != "dial-out":
+            return errors.Cancelled()
+        return errors.from_sip_response(ended.code, ended.reason)
+
+    async def _watch(self) -> None:
+        """Look at everything once a second, until there is a reason to end."""
+        self._seen = Seen(started_at=monotonic())
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self.quality = await self.call.stats() if self.call else CallStats()
+            look = await looks.look(self, self._parts)
+            now = monotonic()
+            self._seen = observe(self._seen, look, now)
+            reason = decide(self._seen, self._parts.settings.limits, now)
+            if reason is not None and not self._ending.done():
+                self._ending.set_result(reason)
+                return
+
+    # Ending --------------------------------------------------------------------------------------
+
+    async def _wind_down(self, reason: EndReason) -> None:
+        """Take both legs down, each within its time, whatever becomes of the other."""
+        work = (self._end_call(reason), self._leave_meeting())
+        results = await asyncio.gather(*(asyncio.wait_for(step, WIND_DOWN_S) for step in work), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                _log.warning("wind_down_incomplete", error=f"{type(result).__name__}: {result}")
+
+    async def _end_call(self, reason: EndReason) -> None:
+        if self.call is None or self.call.ended is not None:
+            return
+        code = reason.bye_cause if self._answered.is_set() else reason.sip_code
+        await self.call.hangup(code, reason.text)
+        await self.call.wait_ended()
+
+    async def _leave_meeting(self) -> None:
+        slot = self._parts.slot
+        if self.room is None or not slot.chrome_alive():
+            return
+        await slot.browse(slot.page.leave, timeout=WIND_DOWN_S / 2)

@@ -1,0 +1,291 @@
+"""The SIP endpoint: PJSIP set up, its sockets, and the calls that come and go."""
+
+import asyncio
+import contextlib
+import dataclasses
+import gc
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import pjsua2 as pj
+import structlog
+
+from jibri_sip import __version__
+from jibri_sip.errors import DestinationInvalid
+from jibri_sip.sip import codecs, message, trace, transport
+from jibri_sip.sip.account import Account, account_config
+from jibri_sip.sip.call import Call, Facts
+from jibri_sip.sip.events import CallEvent, Ended
+from jibri_sip.sip.leg import Leg, Wiring
+from jibri_sip.sip.settings import Device, DeviceNames, SipSettings
+from jibri_sip.sip.thread import PjsipThread, SipError
+from jibri_sip.sip.transport import Ports
+
+log = structlog.get_logger(__name__)
+
+_SAMPLE_RATE = 48_000
+_AUDIO_FRAME_MS = 20
+"""Of PJMEDIA's audio mixer; the sound device has frames of this length."""
+_HANG_UP_S = 1.0
+_CLOSE_S = 5.0
+_NEW_CALL = -1
+"""PJSUA_INVALID_ID."""
+
+_ALONE = threading.Lock()
+
+
+class Endpoint:
+    """A SIP user agent. There can be one in a process at a time.
+
+    Args:
+        settings: where and how to speak SIP.
+        devices: registers the devices with PJMEDIA and says their names; called on the PJSIP thread once PJMEDIA
+            runs, at each start.
+        on_incoming: called in the event loop with each call that comes in. PJSIP has answered 100; it is for
+            this function to see that the call is answered or rejected.
+    """
+
+    def __init__(
+        self, settings: SipSettings, devices: Callable[[], DeviceNames], on_incoming: Callable[[Call], None]
+    ) -> None:
+        self.ports = Ports(0, None, None, "")
+        self._settings = settings
+        self._devices = devices
+        self._on_incoming = on_incoming
+        self._thread = PjsipThread()
+        self._loop: asyncio.AbstractEventLoop
+        # Lives on the PJSIP thread, as do all that follow.
+        self._pj: pj.Endpoint | None = None
+        self._account: Account | None = None
+        self._wiring: Wiring | None = None
+        self._closing = False
+        self._legs: dict[str, Leg] = {}
+        self._all_over = asyncio.Event()
+
+    async def start(self) -> None:
+        """Open the sockets and get ready for calls.
+
+        Raises:
+            PortInUse: another program has one of the ports.
+            AddressUnavailable: this machine does not have the address.
+            FileUnreadable: a file of the TLS settings.
+            SipError: PJSIP cannot start, or lacks one of the devices.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+        try:
+            self.ports = await self._thread.run(self._set_up)
+        except BaseException:
+            await self.close()
+            raise
+        log.info("sip_listening", host=self._settings.host, udp=self.ports.udp, tcp=self.ports.tcp, tls=self.ports.tls)
+
+    async def close(self) -> None:
+        """Hang up what is left and close the sockets, within seconds. Can be called again."""
+        try:
+            await asyncio.wait_for(self._thread.run(self._hang_up_all), _CLOSE_S)
+            await self._wait_for_legs()
+            await asyncio.wait_for(self._thread.run(self._tear_down), _CLOSE_S)
+        except SipError as error:
+            log.debug("sip_closed_already", reason=str(error))
+        except TimeoutError:
+            log.exception("sip_close_timed_out")
+        self._thread.stop()
+        await self._thread.joined(_CLOSE_S)
+
+    async def dial(
+        self,
+        uri: str,
+        *,
+        caller_name: str = "",
+        video: bool = True,
+        timeout_s: float = 60.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> Call:
+        """Call a peer; what becomes of it is told by the call's events.
+
+        Args:
+            uri: `sip:user@host`, perhaps with `:port` and `;transport=tcp`.
+            caller_name: display name in From.
+            video: whether to offer video.
+            timeout_s: how long the peer may ring, in seconds; then the call is cancelled and ends with 408.
+            headers: more header fields of the INVITE.
+
+        Raises:
+            DestinationInvalid: `uri` is no SIP address that PJSIP can read.
+            ValueError: a header field is malformed.
+            SipError: PJSIP cannot call: no such transport, no network.
+        """
+        try:
+            target = message.SipUri.parse(uri)
+        except ValueError:
+            raise DestinationInvalid(message.readable(uri)) from None
+        for name, value in (headers or {}).items():
+            message.check_header(name, value)
+        call: Call = await self._thread.run(partial(self._dial, uri, target, caller_name, video, dict(headers or {})))
+        call.cancel_after(timeout_s)
+        return call
+
+    # On the PJSIP thread -------------------------------------------------------------------------
+
+    def _set_up(self) -> Ports:
+        # A second one would abort the process: PJSIP's C++ throws what nobody catches.
+        if not _ALONE.acquire(blocking=False):
+            raise SipError("there is a SIP endpoint in this process already")
+        trace.hush()
+        endpoint = self._pj = pj.Endpoint()
+        endpoint.libCreate()
+        endpoint.libInit(_library_config(self._settings))
+        transport.stay_on_udp()
+        names = self._devices()
+        ports = transport.listen(endpoint, self._settings)
+        endpoint.libStart()
+        self._thread.poll = endpoint.libHandleEvents
+        codecs.choose(endpoint, self._settings.audio_codecs, self._settings.picture)
+        screen = self._open_devices(endpoint, names)
+        camera = _video_device(endpoint, names.camera)
+        self._account = Account(self._take)
+        self._account.create(account_config(self._settings, f"sip:jibri-sip@{ports.address}", screen, camera))
+        self._wiring = Wiring(
+            endpoint, self._thread, screen, sound=names.sound is not None, dscp_video=self._settings.dscp_video
+        )
+        return ports
+
+    def _open_devices(self, endpoint: pj.Endpoint, names: DeviceNames) -> int:
+        if names.sound is None:
+            endpoint.audDevManager().setNullDev()
+        else:
+            number = _sound_device(endpoint, names.sound)
+            # Opened when the first call needs it, closed a second after the last.
+            endpoint.audDevManager().setCaptureDev(number)
+            endpoint.audDevManager().setPlaybackDev(number)
+        # Sending a capture device's picture opens a preview of it, too, on the account's render device: our own
+        # screen would show on the meeting's camera. With a preview that exists already PJSIP makes no other.
+        screen = _video_device(endpoint, names.screen)
+        preview = pj.VideoPreviewOpParam()
+        preview.rendId = _video_device(endpoint, names.void)
+        preview.show = False
+        pj.VideoPreview(screen).start(preview)
+        return screen
+
+    def _take(self, account: Account, call_id: int, invite: str) -> None:
+        if self._wiring is None:
+            raise SipError("not set up yet")
+        uri, headers = message.parse_request(invite)
+        leg = Leg(account, call_id, self._wiring)
+        info = leg.getInfo()
+        name, remote = message.split_address(info.remoteUri)
+        video = not info.remOfferer or info.remVideoCount > 0
+        call = Call(self._thread, self._loop, "incoming", Facts(info.callIdString, remote, name, uri, headers, video))
+        self._adopt(call, leg, video=video)
+        self._loop.call_soon_threadsafe(self._on_incoming, call)
+
+    def _dial(
+        self, uri: str, target: message.SipUri, caller_name: str, video: bool, headers: Mapping[str, str]
+    ) -> Call:
+        if self._pj is None or self._account is None or self._wiring is None:
+            raise SipError("the SIP endpoint is closed")
+        if self._pj.utilVerifySipUri(uri) != 0:
+            raise DestinationInvalid(message.readable(uri))
+        facts = Facts("", uri, "", target, {}, video)
+        call = Call(self._thread, self._loop, "outgoing", facts)
+        leg = Leg(self._account, _NEW_CALL, self._wiring)
+        self._adopt(call, leg, video=video)
+        param = leg.param()
+        param.txOption.localUri = message.join_address(caller_name, self._account.getInfo().uri)
+        for name, value in headers.items():
+            header = pj.SipHeader()
+            header.hName, header.hValue = name, value
+            param.txOption.headers.append(header)
+        try:
+            with codecs.offering(self._pj):
+                leg.makeCall(uri, param)
+        except pj.Error:
+            self._forget(call)
+            raise
+        call.facts = dataclasses.replace(facts, sip_call_id=leg.getInfo().callIdString)
+        return call
+
+    def _adopt(self, call: Call, leg: Leg, *, video: bool) -> None:
+        leg.listen(partial(self._emit, call), video=video)
+        call.attach(leg)
+        self._legs[call.id] = leg
+
+    def _emit(self, call: Call, event: CallEvent) -> None:
+        call.emit(event)
+        if isinstance(event, Ended):
+            # Not now: PJSIP is in the middle of a callback of it.
+            self._thread.post(partial(self._forget, call))
+
+    def _forget(self, call: Call) -> None:
+        call.detach()
+        self._legs.pop(call.id, None)
+        self._tell_if_over()
+
+    def _tell_if_over(self) -> None:
+        if self._closing and not self._legs:
+            self._loop.call_soon_threadsafe(self._all_over.set)
+
+    def _hang_up_all(self) -> None:
+        self._closing = True
+        self._tell_if_over()
+        for leg in self._legs.values():
+            leg.end(pj.PJSIP_SC_SERVICE_UNAVAILABLE, "Shutting down")
+
+    async def _wait_for_legs(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HANG_UP_S):
+                await self._all_over.wait()
+
+    def _tear_down(self) -> None:
+        self._thread.poll = None
+        self._legs.clear()
+        self._wiring = None
+        self._account, account = None, self._account
+        if account is not None:
+            account.shutdown()
+        del account
+        self._pj, endpoint = None, self._pj
+        # What died in a cycle must go before its library does.
+        gc.collect()
+        if endpoint is not None:
+            # All calls have had their chance; PJSIP would wait another second for nothing.
+            try:
+                endpoint.libDestroy(pj.PJSUA_DESTROY_NO_NETWORK)
+            finally:
+                del endpoint
+                _ALONE.release()
+
+
+def _library_config(settings: SipSettings) -> pj.EpConfig:
+    config = pj.EpConfig()
+    config.uaConfig.userAgent = f"jibri-sip/{__version__}"
+    config.uaConfig.threadCnt = 0
+    config.uaConfig.mainThreadOnly = True
+    config.logConfig.level = settings.trace
+    config.logConfig.consoleLevel = 0
+    config.logConfig.msgLogging = 1
+    config.logConfig.decor = pj.PJ_LOG_HAS_SENDER
+    config.logConfig.writer = trace.LogWriter().__disown__()
+    config.medConfig.clockRate = _SAMPLE_RATE
+    config.medConfig.sndClockRate = _SAMPLE_RATE
+    config.medConfig.audioFramePtime = _AUDIO_FRAME_MS
+    # The browser and the room system cancel echo; silence is sent, for a meeting is never really silent.
+    config.medConfig.ecTailLen = 0
+    config.medConfig.noVad = True
+    return config
+
+
+def _video_device(endpoint: pj.Endpoint, device: Device) -> int:
+    try:
+        return endpoint.vidDevManager().lookupDev(device.driver, device.name)
+    except pj.Error:
+        raise SipError(f"no video device {device.driver}/{device.name}") from None
+
+
+def _sound_device(endpoint: pj.Endpoint, device: Device) -> int:
+    try:
+        return endpoint.audDevManager().lookupDev(device.driver, device.name)
+    except pj.Error:
+        raise SipError(f"no sound device {device.driver}/{device.name}") from None

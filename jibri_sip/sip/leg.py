@@ -1,0 +1,277 @@
+"""One call as PJSIP sees it. Everything here runs on the PJSIP thread, and dies there."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pjsua2 as pj
+import structlog
+
+from jibri_sip.sip import codecs, transport
+from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp, Resumed, Ringing
+from jibri_sip.sip.thread import PjsipThread
+
+log = structlog.get_logger(__name__)
+
+P = TypeVar("P")
+_TRYING = 100
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What a leg is connected to: device numbers of PJMEDIA, and where its events go.
+
+    Attributes:
+        endpoint: PJSIP.
+        thread: its thread.
+        screen: capture device.
+        sound: whether there is a sound device.
+        dscp_video: DSCP mark of video packets.
+    """
+
+    endpoint: pj.Endpoint
+    thread: PjsipThread
+    screen: int
+    sound: bool
+    dscp_video: int
+
+
+def guarded(callback: Callable[["Leg", P], None]) -> Callable[["Leg", P], None]:
+    """Log what a callback raises, and end its call: PJSIP would swallow it, and the peer would never know."""
+
+    @functools.wraps(callback)
+    def guard(leg: "Leg", param: P) -> None:
+        try:
+            callback(leg, param)
+        except Exception:
+            log.exception("call_callback_failed", callback=callback.__name__)
+            leg.abandon()
+
+    return guard
+
+
+class Leg(pj.Call):
+    """A call of PJSIP's; tells what happens by `emit`, and `Ended` exactly once, as its last word."""
+
+    def __init__(self, account: pj.Account, call_id: int, wiring: Wiring) -> None:
+        super().__init__(account, call_id)
+        self._wiring = wiring
+        self._emit: Callable[[CallEvent], None] = _nowhere
+        self._video = False
+        self._up = False
+        self._over = False
+        self._held = False
+        self._echo = False
+        self._ours = False
+        self._reason = ""
+        self._rang: tuple[int, str] | None = None
+
+    def listen(self, emit: Callable[[CallEvent], None], *, video: bool) -> None:
+        """Say where events go, and whether this call has video; before anything else is done with it."""
+        self._emit = emit
+        self._video = video
+
+    def param(self, code: int = 0, reason: str = "") -> pj.CallOpParam:
+        """Parameters for any operation, always with the media that we want.
+
+        An answer without them falls back to the library's, which has text (RFC 4103) in it, and an offer that goes
+        with the answer to an INVITE without SDP is fixed by the first answer, 180 included.
+        """
+        param = pj.CallOpParam(True)
+        param.statusCode = code
+        param.reason = reason
+        param.opt.audioCount = 1
+        param.opt.videoCount = 1 if self._video else 0
+        param.opt.textCount = 0
+        return param
+
+    def respond(self, code: int) -> None:
+        """Answer the INVITE, provisionally or for good."""
+        if self.getInfo().remOfferer:
+            self.answer(self.param(code))
+            return
+        with codecs.offering(self._wiring.endpoint):
+            self.answer(self.param(code))
+
+    def end(self, code: int, reason: str) -> None:
+        """Refuse, cancel or hang up, whichever fits. The peer reads why in Reason (RFC 3326)."""
+        if self._over or not self.isActive():
+            return
+        self._ours, self._reason = True, reason
+        param = self.param(code, reason)
+        if code and self._up:
+            header = pj.SipHeader()
+            text = reason.replace("\\", "").replace('"', "'")
+            header.hName, header.hValue = "Reason", f'SIP;cause={code};text="{text}"'
+            param.txOption.headers.append(header)
+        self.hangup(param)
+
+    def abandon(self) -> None:
+        """End the call from within a callback, as soon as that is over."""
+        self._wiring.thread.post(lambda: self.end(_SERVER_ERROR, "Gateway error"))
+
+    def start_echo(self) -> None:
+        """Send the peer back what it sends: its sound from now on, its picture instead of the screen."""
+        self._echo = True
+        self._connect()
+
+    def send_keyframe(self) -> None:
+        """Send a whole picture next. PJSIP grants two a second; more are left out without a word."""
+        for media in self._active(pj.PJMEDIA_TYPE_VIDEO):
+            if media.dir & pj.PJMEDIA_DIR_ENCODING:
+                self._operate(pj.PJSUA_CALL_VID_STRM_SEND_KEYFRAME, media.index)
+
+    def request_keyframe(self) -> None:
+        """Ask the peer for a whole picture by INFO (RFC 5168); PJMEDIA itself asks by RTCP when it misses one."""
+        param = pj.CallSendRequestParam()
+        param.method = "INFO"
+        param.txOption.contentType = "application/media_control+xml"
+        param.txOption.msgBody = (
+            '<?xml version="1.0" encoding="utf-8"?><media_control><vc_primitive><to_encoder>'
+            "<picture_fast_update/></to_encoder></vc_primitive></media_control>"
+        )
+        self.sendRequest(param)
+
+    def send_dtmf(self, digits: str) -> None:
+        """Press keys, by RFC 4733 where the peer can, else by INFO."""
+        param = pj.CallSendDtmfParam()
+        param.digits = digits
+        param.method = pj.PJSUA_DTMF_METHOD_RFC2833
+        try:
+            self.sendDtmf(param)
+        except pj.Error:
+            param.method = pj.PJSUA_DTMF_METHOD_SIP_INFO
+            self.sendDtmf(param)
+
+    # What PJSIP calls ----------------------------------------------------------------------------
+
+    @guarded
+    def onCallState(self, prm: pj.OnCallStateParam) -> None:  # noqa: N802  (PJSIP's name)
+        """The INVITE dialog went on."""
+        info = self.getInfo()
+        if info.state in (pj.PJSIP_INV_STATE_EARLY, pj.PJSIP_INV_STATE_CALLING):
+            self._ringing(info)
+        elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
+            self._up = True
+            self._emit(Answered())
+            self._connect()
+            self._tell_media()
+        elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED and not self._over:
+            self._over = True
+            by_peer = not self._ours and _is_of_peer(prm.e)
+            reason = info.lastReason if by_peer else self._reason or info.lastReason
+            self._emit(Ended(info.lastStatusCode, reason, by_peer, answered=self._up))
+
+    @guarded
+    def onCallMediaState(self, _prm: pj.OnCallMediaStateParam) -> None:  # noqa: N802
+        """An offer was answered, at first or in a re-INVITE: streams are new."""
+        self._connect()
+        if self._up:
+            self._tell_media()
+
+    @guarded
+    def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:  # noqa: N802
+        """The peer pressed a key."""
+        self._emit(Dtmf(prm.digit))
+
+    @guarded
+    def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:  # noqa: N802
+        """REFER (RFC 3515): PJSIP would dial whatever the peer names, at our cost."""
+        log.info("transfer_refused")
+        prm.statusCode = pj.PJSIP_SC_DECLINE
+
+    @guarded
+    def onCallReplaceRequest(self, prm: pj.OnCallReplaceRequestParam) -> None:  # noqa: N802
+        """INVITE with Replaces (RFC 3891): nobody else takes over a call."""
+        log.info("replacement_refused")
+        prm.statusCode = pj.PJSIP_SC_DECLINE
+
+    # The media -----------------------------------------------------------------------------------
+
+    def _ringing(self, info: pj.CallInfo) -> None:
+        now = (info.lastStatusCode, info.lastReason)
+        if info.role == pj.PJSIP_ROLE_UAC and info.lastStatusCode > _TRYING and now != self._rang:
+            self._rang = now
+            self._emit(Ringing(*now))
+
+    def _active(self, kind: int) -> list["_Media"]:
+        info = self.getInfo()  # Held: its vectors die with it.
+        return [
+            _Media(media.index, media.dir, media.status)
+            for media in info.media
+            if media.type == kind and media.status not in (pj.PJSUA_CALL_MEDIA_NONE, pj.PJSUA_CALL_MEDIA_ERROR)
+        ]
+
+    def _connect(self) -> None:
+        for media in self._active(pj.PJMEDIA_TYPE_AUDIO)[:1]:
+            self._connect_audio(media)
+        # Pictures go out once the call is up: a keyframe that comes before the peer is ready is lost on it.
+        for media in self._active(pj.PJMEDIA_TYPE_VIDEO)[:1]:
+            transport.mark_media(self.getMedTransportInfo(media.index).localRtpName, self._wiring.dscp_video)
+            if self._up and media.dir & pj.PJMEDIA_DIR_ENCODING:
+                self._connect_video(media)
+
+    def _connect_audio(self, media: "_Media") -> None:
+        if not self._up:
+            return
+        stream = self.getAudioMedia(media.index)
+        if self._echo:
+            stream.startTransmit(stream)
+        if not self._wiring.sound:
+            return
+        devices = self._wiring.endpoint.audDevManager()
+        if self._echo:
+            devices.getCaptureDevMedia().stopTransmit(stream)
+        else:
+            devices.getCaptureDevMedia().startTransmit(stream)
+        if media.status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD:
+            # The peer's music on hold is not for the meeting.
+            stream.stopTransmit(devices.getPlaybackDevMedia())
+        else:
+            stream.startTransmit(devices.getPlaybackDevMedia())
+
+    def _connect_video(self, media: "_Media") -> None:
+        self._operate(pj.PJSUA_CALL_VID_STRM_START_TRANSMIT, media.index)
+        if self._echo:
+            encoder = self.getEncodingVideoMedia(media.index)
+            # Two sources would share the picture.
+            pj.VideoPreview(self._wiring.screen).getVideoMedia().stopTransmit(encoder)
+            self.getDecodingVideoMedia(media.index).startTransmit(encoder, pj.VideoMediaTransmitParam())
+
+    def _operate(self, operation: int, index: int) -> None:
+        param = pj.CallVidSetStreamParam()
+        param.medIdx = index
+        try:
+            self.vidSetStream(operation, param)
+        except pj.Error as error:
+            if operation != pj.PJSUA_CALL_VID_STRM_SEND_KEYFRAME:
+                raise
+            log.debug("keyframe_not_sent", reason=error.reason)
+
+    def _tell_media(self) -> None:
+        audio = self._active(pj.PJMEDIA_TYPE_AUDIO)
+        video = self._active(pj.PJMEDIA_TYPE_VIDEO)
+        held = bool(audio) and all(media.status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD for media in audio)
+        if held != self._held:
+            self._held = held
+            self._emit(Held() if held else Resumed())
+        self._emit(MediaUp(audio=any(media.dir for media in audio), video=any(media.dir for media in video)))
+
+
+@dataclass(frozen=True)
+class _Media:
+    index: int
+    dir: int
+    status: int
+
+
+def _nowhere(_event: CallEvent) -> None:
+    """Where events go before anybody listens."""
+
+
+def _is_of_peer(event: Any) -> bool:
+    """Whether a message ended the call, not a timer or the network."""
+    local = (pj.PJSIP_EVENT_TIMER, pj.PJSIP_EVENT_TRANSPORT_ERROR)
+    return event.type == pj.PJSIP_EVENT_TSX_STATE and event.body.tsxState.type not in local

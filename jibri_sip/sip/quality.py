@@ -1,0 +1,128 @@
+"""How well a call goes: what PJMEDIA counts, with the peer's reports of what arrived there (RFC 3550 section 6.4)."""
+
+from dataclasses import dataclass
+
+import pjsua2 as pj
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One direction of one stream since it began.
+
+    Attributes:
+        packets: RTP packets sent or received.
+        octets: payload bytes of them.
+        lost: packets lost: counted by us when receiving, as the peer reported when sending.
+        jitter_ms: interarrival jitter, mean.
+        bitrate: payload bits per second since the stats before; 0 in the first.
+    """
+
+    packets: int
+    octets: int
+    lost: int
+    jitter_ms: float
+    bitrate: int
+
+
+@dataclass(frozen=True)
+class StreamStats:
+    """A stream, both ways.
+
+    Attributes:
+        codec: name and clock rate: `opus/48000`.
+        sent: towards the peer.
+        received: from the peer.
+        rtt_ms: round trip of the last report; None as long as there is none.
+        buffer_ms: mean delay of the jitter buffer.
+        width: width of the received picture in pixels; 0 for sound and before the first picture.
+        height: its height.
+        fps: its frames per second as the RTP timestamps tell, at most.
+        sent_width: width of the picture that is sent; 0 for sound.
+        sent_height: its height.
+    """
+
+    codec: str
+    sent: Flow
+    received: Flow
+    rtt_ms: float | None
+    buffer_ms: int
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    sent_width: int = 0
+    sent_height: int = 0
+
+
+@dataclass(frozen=True)
+class CallStats:
+    """The streams of a call; None where there is none."""
+
+    audio: StreamStats | None = None
+    video: StreamStats | None = None
+
+
+@dataclass
+class _Mark:
+    at: float
+    octets: int
+
+
+class Gauge:
+    """Reads the statistics of one call, again and again; lives on the PJSIP thread."""
+
+    def __init__(self) -> None:
+        self._marks: dict[tuple[int, str], _Mark] = {}
+
+    def read(self, call: pj.Call, now: float) -> CallStats:
+        """The statistics at `now` (seconds of any steady clock)."""
+        if not call.hasMedia():
+            return CallStats()
+        audio = video = None
+        info = call.getInfo()  # Held: its vectors die with it.
+        for media in info.media:
+            if media.status == pj.PJSUA_CALL_MEDIA_NONE:
+                continue
+            if media.type == pj.PJMEDIA_TYPE_AUDIO and audio is None:
+                audio = self._stream(call, media.index, now, video=False)
+            elif media.type == pj.PJMEDIA_TYPE_VIDEO and video is None:
+                video = self._stream(call, media.index, now, video=True)
+        return CallStats(audio=audio, video=video)
+
+    def _stream(self, call: pj.Call, index: int, now: float, *, video: bool) -> StreamStats:
+        stat = call.getStreamStat(index)
+        info = call.getStreamInfo(index)
+        rtcp = stat.rtcp
+        width = height = sent_width = sent_height = 0
+        fps = 0.0
+        if video:
+            sent = info.vidCodecParam.encFmt
+            sent_width, sent_height = sent.width, sent.height
+            port = call.getDecodingVideoMedia(index).getPortInfo()
+            width, height = port.format.width, port.format.height
+            fps = round(port.format.fpsNum / (port.format.fpsDenum or 1), 1)
+        return StreamStats(
+            codec=f"{info.codecName}/{info.codecClockRate}",
+            sent=self._flow(rtcp.txStat, (index, "sent"), now),
+            received=self._flow(rtcp.rxStat, (index, "received"), now),
+            rtt_ms=rtcp.rttUsec.last / 1000 if rtcp.rttUsec.n else None,
+            buffer_ms=stat.jbuf.avgDelayMsec,
+            width=width,
+            height=height,
+            fps=fps,
+            sent_width=sent_width,
+            sent_height=sent_height,
+        )
+
+    def _flow(self, stat: pj.RtcpStreamStat, key: tuple[int, str], now: float) -> Flow:
+        before = self._marks.get(key)
+        self._marks[key] = _Mark(now, stat.bytes)
+        bitrate = 0
+        if before is not None and now > before.at and stat.bytes >= before.octets:
+            bitrate = round((stat.bytes - before.octets) * 8 / (now - before.at))
+        return Flow(
+            packets=stat.pkt,
+            octets=stat.bytes,
+            lost=stat.loss,
+            jitter_ms=stat.jitterUsec.mean / 1000,
+            bitrate=bitrate,
+        )

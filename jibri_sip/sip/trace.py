@@ -1,0 +1,46 @@
+"""PJSIP's own log, in ours, without secrets."""
+
+import ctypes
+import re
+
+import pjsua2 as pj
+import structlog
+
+log = structlog.get_logger(__name__)
+
+_SECRETS = (
+    # Credentials of RFC 3261 section 22, and the room password as jigasi names it, folded lines included.
+    re.compile(
+        r"(?im)^((?:Proxy-)?Authorization|Jitsi-Conference-Room-Pass)([ \t]*:[ \t]*)[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*"
+    ),
+    # Keys of SRTP (RFC 4568).
+    re.compile(r"(?im)^(a=crypto:\d+ \S+)( inline:)[^\r\n]*"),
+    # sip:user:password@host
+    re.compile(r"(?i)(sips?:[^@:;>\s]+)(:)[^@\s>]+(?=@)"),
+)
+_WARNING = 2
+
+
+def hush() -> None:
+    """Keep PJSIP from writing to stdout until it is told where its log goes (`libInit`)."""
+    ctypes.CDLL("libpj.so.2").pj_log_set_level(0)
+
+
+def redact(text: str) -> str:
+    """The text with credentials and keys replaced."""
+    for pattern in _SECRETS:
+        text = pattern.sub(r"\1\2[redacted]", text)
+    return text
+
+
+class LogWriter(pj.LogWriter):
+    """Hands each line of PJSIP's log on. PJSIP owns it once `libInit` was called: give it away with `__disown__`."""
+
+    def write(self, entry: pj.LogEntry) -> None:
+        """Called on the PJSIP thread."""
+        try:
+            text = redact(entry.msg.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip())
+            # Level 1 is what PJSIP calls an error; of ours, nobody has to act on it.
+            (log.warning if entry.level <= _WARNING else log.debug)("pjsip", text=text)
+        except Exception:
+            log.exception("pjsip_log_failed")

@@ -1,0 +1,157 @@
+"""The sockets: where SIP listens, and the DSCP marks of all that leaves (RFC 4594)."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import pjsua2 as pj
+import psutil
+import structlog
+
+from jibri_sip.errors import AddressUnavailable, FileUnreadable, GatewayError, PortInUse
+from jibri_sip.sip.settings import SipSettings, Tls
+
+log = structlog.get_logger(__name__)
+
+_OS_ERRORS = 120_000
+"""PJSIP's status for errno N is this plus N (PJ_ERRNO_START_SYS)."""
+_DISABLE_TCP_SWITCH = 4
+"""Its place among the leading integers of pjsip_cfg_t.endpt."""
+_DSCP_SHIFT = 2
+"""The DSCP is the upper six bits of the IP header's octet."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the endpoint listens; None where it does not.
+
+    Attributes:
+        udp: its UDP port.
+        tcp: its TCP port.
+        tls: its TLS port.
+        address: `host:port` that peers are told.
+    """
+
+    udp: int
+    tcp: int | None
+    tls: int | None
+    address: str
+
+
+def stay_on_udp() -> None:
+    """Send large requests by UDP too.
+
+    PJSIP would try TCP from 1300 bytes on (RFC 3261 section 18.1.1), and our INVITE is larger: where a firewall drops
+    the SYN, the call would die after 32 s without anything sent. Who wants TCP writes `;transport=tcp`.
+    """
+    library = ctypes.CDLL("libpjsip.so.2")
+    config = (ctypes.c_int * 13).in_dll(library, "pjsip_sip_cfg_var")
+    config[_DISABLE_TCP_SWITCH] = 1
+
+
+def dscp(value: int) -> pj.pj_qos_params:
+    """PJSIP's way to say a DSCP mark."""
+    params = pj.pj_qos_params()
+    params.flags = pj.PJ_QOS_PARAM_HAS_DSCP
+    params.dscp_val = value
+    return params
+
+
+def listen(endpoint: pj.Endpoint, settings: SipSettings) -> Ports:
+    """Open the sockets that `settings` asks for.
+
+    Raises:
+        PortInUse: another program has one of the ports.
+        AddressUnavailable: this machine does not have the address.
+    """
+    port = settings.port or _free_port(settings.host)
+    address = _create(endpoint, pj.PJSIP_TRANSPORT_UDP, _config(settings, port), settings.host)
+    udp = _port(address)
+    tcp = tls = None
+    if settings.tcp:
+        tcp = _port(_create(endpoint, pj.PJSIP_TRANSPORT_TCP, _config(settings, udp), settings.host))
+    if settings.tls is not None:
+        config = _config(settings, settings.tls.port)
+        _add_tls(config.tlsConfig, settings.tls)
+        tls = _port(_create(endpoint, pj.PJSIP_TRANSPORT_TLS, config, settings.host))
+    return Ports(udp, tcp, tls, address)
+
+
+def _free_port(host: str) -> int:
+    """A number that is free for both UDP and TCP, for contact is one address for both."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        with socket.socket(family, socket.SOCK_DGRAM) as udp, socket.socket(family) as tcp:
+            try:
+                udp.bind((host, 0))
+            except OSError as error:
+                raise AddressUnavailable(f"{host}: {error.strerror}") from None
+            port: int = udp.getsockname()[1]
+            with contextlib.suppress(OSError):
+                tcp.bind((host, port))
+                return port
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def _config(settings: SipSettings, port: int) -> pj.TransportConfig:
+    config = pj.TransportConfig()
+    config.port = port
+    config.boundAddress = settings.host
+    config.publicAddress = settings.public_address or ""
+    config.qosParams = dscp(settings.dscp_signalling)
+    return config
+
+
+def _add_tls(config: pj.TlsConfig, tls: Tls) -> None:
+    for path in (tls.certificate, tls.key, tls.authorities):
+        if path is not None and not os.access(path, os.R_OK):
+            raise FileUnreadable(str(path))
+    config.certFile = str(tls.certificate)
+    config.privKeyFile = str(tls.key)
+    config.CaListFile = "" if tls.authorities is None else str(tls.authorities)
+    config.verifyServer = tls.verify_peer
+    config.proto = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | pj.PJ_SSL_SOCK_PROTO_TLS1_3
+
+
+def _create(endpoint: pj.Endpoint, kind: int, config: pj.TransportConfig, host: str) -> str:
+    names = {pj.PJSIP_TRANSPORT_UDP: "UDP", pj.PJSIP_TRANSPORT_TCP: "TCP", pj.PJSIP_TRANSPORT_TLS: "TLS"}
+    try:
+        transport = endpoint.transportCreate(kind, config)
+    except pj.Error as error:
+        _explain(error, f"{names[kind]} port {config.port} on {host}")
+    address: str = endpoint.transportGetInfo(transport).localName
+    return address
+
+
+def _explain(error: pj.Error, where: str) -> NoReturn:
+    reasons: dict[int, Callable[[str], GatewayError]] = {
+        errno.EADDRINUSE: PortInUse,
+        errno.EADDRNOTAVAIL: AddressUnavailable,
+    }
+    kind = reasons.get(error.status - _OS_ERRORS)
+    if kind is not None:
+        raise kind(where) from None
+    raise AddressUnavailable(f"{where}: {error.reason}") from None
+
+
+def mark_media(local_name: str, value: int) -> None:
+    """Set the DSCP mark of the RTP socket bound to `local_name` (`host:port`) and of its RTCP socket, one port above.
+
+    An account of PJSIP has one mark for all its media; picture and sound want one each.
+    """
+    port = _port(local_name)
+    for connection in psutil.Process().net_connections("udp"):
+        if connection.laddr and connection.laddr.port in (port, port + 1):
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fd)) as ours:
+                if connection.family == socket.AF_INET6:
+                    ours.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, value << _DSCP_SHIFT)
+                else:
+                    ours.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, value << _DSCP_SHIFT)

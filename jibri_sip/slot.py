@@ -1,0 +1,154 @@
+"""The slot: everything that one call needs, started before the call comes.
+
+Display, sound, camera and Chrome are acquired in this order (the first three side by side) and
+released in reverse. Between two calls only Chrome is renewed: the devices hold nothing of a guest (a
+sink that nobody plays to, a camera that shows our own card), its profile does.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from browser.chrome import Chrome
+from browser.page import MeetingPage
+from jibri_sip import errors, log
+from jibri_sip.config.model import Settings
+from jibri_sip.errors import GatewayError
+from virtual_devices import processes
+from virtual_devices.audio import AudioServer
+from virtual_devices.camera import Camera, open_camera
+from virtual_devices.canvas import Canvas
+from virtual_devices.display import Display
+from virtual_devices.screen import ScreenSource
+from virtual_devices.sound import SoundDevice
+
+_log = log.logger("slot")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Slot:
+    """One call's worth of devices and a warm Chrome.
+
+    Args:
+        settings: the gateway's settings.
+        runtime_dir: a directory of this instance alone; made here with mode 0700, emptied on close.
+        on_lost: called once, in the event loop, when a device dies; the slot must then be closed and
+            another one started.
+
+    Attributes:
+        canvas: size and rate of both pictures.
+        screen: what the SIP peer is shown.
+        camera: what the meeting is shown.
+        page: Chrome's one page.
+    """
+
+    def __init__(self, settings: Settings, runtime_dir: Path, on_lost: Callable[[GatewayError], None]) -> None:
+        self.canvas = Canvas(settings.video.width, settings.video.height, settings.video.fps)
+        self._display = Display(runtime_dir, self.canvas, _debug("display_says"))
+        self._audio = AudioServer(runtime_dir, _debug("audio_says"))
+        self.camera: Camera = open_camera(
+            settings.camera.backend, runtime_dir, self.canvas, settings.camera.label, _debug("camera_says")
+        )
+        self.screen = ScreenSource(self._display, self.canvas)
+        self._sound = SoundDevice(self._audio)
+        self.page: MeetingPage
+        self._chrome: Chrome | None = None
+        self._runtime_dir = runtime_dir
+        self._on_lost: Callable[[GatewayError], None] | None = on_lost
+        self._stack = AsyncExitStack()
+        # Selenium blocks; one thread for the whole life, since Chrome dies with the thread that started it.
+        self._browser_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="browser")
+
+    async def start(self) -> None:
+        """Acquire all; whatever was acquired is released again when something fails.
+
+        Raises:
+            DeviceError: a device could not be had; its text says what to do.
+            BrowserError: Chrome did not start.
+        """
+        try:
+            await self._acquire()
+        except BaseException as error:
+            await self.close()
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
+
+    async def _acquire(self) -> None:
+        await processes.reap(self._runtime_dir)
+        self._runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._stack.push_async_callback(processes.reap, self._runtime_dir)
+        daemons: tuple[tuple[Display | AudioServer | Camera, type[GatewayError]], ...] = (
+            (self._display, errors.DisplayLost),
+            (self._audio, errors.AudioLost),
+            (self.camera, errors.CameraLost),
+        )
+        for device, loss in daemons:
+            device.on_lost = partial(self._lose, loss)
+            self._stack.push_async_callback(device.close)
+        async with asyncio.TaskGroup() as group:
+            for device, _ in daemons:
+                group.create_task(device.start())
+        self._stack.push_async_callback(self.screen.close)
+        await self.screen.start()
+        self._stack.push_async_callback(self._sound.close)
+        await self._sound.start()
+        self._stack.push_async_callback(self._close_chrome)
+        await self._start_chrome()
+
+    async def _start_chrome(self) -> None:
+        mark = {processes.INSTANCE_VARIABLE: str(self._runtime_dir)}
+        env = {**mark, **self._display.env, **self._audio.env, **self.camera.env}
+        self._chrome = Chrome(
+            self._runtime_dir / "chrome",
+            env,
+            self.camera.chrome_flags,
+            (self.canvas.width, self.canvas.height),
+            log=_debug("chrome_says"),
+        )
+        await self.browse(self._chrome.start)
+        self.page = self._chrome.page()
+
+    async def _close_chrome(self) -> None:
+        if self._chrome is not None:
+            await self.browse(self._chrome.close)
+
+    async def renew(self) -> None:
+        """Replace Chrome by one with a fresh profile.
+
+        Raises:
+            BrowserError: Chrome did not start.
+        """
+        await self._close_chrome()
+        await self._start_chrome()
+
+    async def browse(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call of the browser room in its thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._browser_thread, partial(function, *args, **kwargs))
+
+    def chrome_alive(self) -> bool:
+        """Whether Chrome and its driver run."""
+        return self._chrome is not None and self._chrome.alive()
+
+    def _lose(self, loss: type[GatewayError], reason: str) -> None:
+        tell, self._on_lost = self._on_lost, None
+        if tell is not None:
+            tell(loss(reason))
+
+    async def close(self) -> None:
+        """Release all, in reverse; safe to call twice and after a half start."""
+        self._on_lost = None
+        await self._stack.aclose()
+        self._browser_thread.shutdown(wait=False)
+
+
+def _debug(event: str) -> Callable[[str], None]:
+    """Where the lines of a child go that are of interest only when something is wrong."""
+    return lambda line: _log.debug(event, line=line)

@@ -1,0 +1,63 @@
+"""An endpoint with test devices, and a peer, shared by the tests of a module; each test finds both idle."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from jibri_sip.sip.call import Call
+from jibri_sip.sip.endpoint import Endpoint
+from jibri_sip.sip.settings import SipSettings
+from tests.peer import gateway_devices
+from tests.peer.measured import MeasuredPeer
+
+
+class Gateway:
+    """An endpoint that keeps the calls that come in."""
+
+    def __init__(self) -> None:
+        self.incoming: asyncio.Queue[Call] = asyncio.Queue()
+        self.endpoint = Endpoint(SipSettings(port=0), gateway_devices.register, self.incoming.put_nowait)
+
+    @property
+    def uri(self) -> str:
+        """What to dial, by UDP."""
+        return f"sip:demo@{self.endpoint.ports.address};transport=udp"
+
+    async def take(self) -> Call:
+        """The next call that comes in."""
+        return await asyncio.wait_for(self.incoming.get(), 10)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_gateway() -> AsyncIterator[Gateway]:
+    """One endpoint for a module."""
+    gateway = Gateway()
+    await gateway.endpoint.start()
+    yield gateway
+    await gateway.endpoint.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_peer() -> AsyncIterator[MeasuredPeer]:
+    """One peer for a module; 640 x 360 at 15 frames a second, to be light."""
+    async with MeasuredPeer(width=640, height=360, fps=15, bitrate=500_000) as peer:
+        yield peer
+
+
+@pytest.fixture
+def gateway(shared_gateway: Gateway) -> Gateway:
+    """The endpoint, without calls of the test before."""
+    while not shared_gateway.incoming.empty():
+        shared_gateway.incoming.get_nowait()
+    return shared_gateway
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def peer(shared_peer: MeasuredPeer) -> MeasuredPeer:
+    """The peer as it starts: answers at once, with video."""
+    await shared_peer.answer_with(200)
+    await shared_peer.report()
+    shared_peer.forget_events()
+    return shared_peer

@@ -1,0 +1,93 @@
+"""The test devices in C, from Python: what was seen and heard."""
+
+import array
+from dataclasses import asdict
+
+from PIL import Image
+
+from tests.peer.native._peer import ffi, lib
+from tests.peer.seen import Frame, Seen, add_up
+
+DRIVER = "peer"
+SOURCE, READER, VOID, TONE = "stamped-source", "stamp-reader", "void", "tone"
+
+_BATCH = 8192
+_STILL_BYTES = 1920 * 1088 * 3 // 2
+
+
+def register(width: int = 1280, height: int = 720, fps: int = 30) -> None:
+    """Make the devices known to PJMEDIA; after each `libInit`. Sizes in pixels, even.
+
+    Raises:
+        RuntimeError: PJMEDIA refuses.
+    """
+    status = lib.peer_register(width, height, fps)
+    if status != 0:
+        raise RuntimeError(f"PJMEDIA does not take the test devices: {status}")
+
+
+def say(hz: float, amplitude: float = 0.3, *, bursts: bool = False) -> None:
+    """Send a tone; `bursts`: only in the first 100 ms of each second of CLOCK_REALTIME."""
+    lib.peer_say(hz, amplitude, bursts)
+
+
+def heard(hz: float, ms: int = 500) -> float:
+    """Amplitude of a tone in the last `ms` of what was heard, 0 to 1."""
+    return float(lib.peer_heard(hz, ms))
+
+
+def peak(ms: int = 500) -> float:
+    """Loudest sample of the last `ms`, 0 to 1."""
+    return float(lib.peer_peak(ms))
+
+
+def time_bursts(hz: float) -> None:
+    """Begin to time the bursts of a tone."""
+    lib.peer_time_bursts(hz)
+
+
+def burst_delays_ms() -> list[float]:
+    """Delays of the bursts heard since the last call."""
+    delays = ffi.new("double[256]")
+    return [float(delays[n]) for n in range(lib.peer_take_bursts(delays, 256))]
+
+
+def seen() -> Seen:
+    """What arrived since the last call."""
+    frames = ffi.new("struct peer_frame[]", _BATCH)
+    return add_up(
+        [
+            Frame(
+                seen_ms=float(frame.seen_ms),
+                latency_ms=float(frame.latency_ms) if frame.intact else None,
+                width=frame.width,
+                height=frame.height,
+            )
+            for frame in frames[0 : lib.peer_take_frames(frames, _BATCH)]
+        ]
+    )
+
+
+def as_json(report: Seen) -> dict[str, object]:
+    """The report as plain values."""
+    return asdict(report)
+
+
+def still(timeout_ms: int = 1000) -> Image.Image | None:
+    """The next picture that arrives, in colour; None if none does."""
+    buffer = array.array("B", bytes(_STILL_BYTES))
+    width, height = ffi.new("unsigned *"), ffi.new("unsigned *")
+    if lib.peer_still(ffi.from_buffer("uint8_t[]", buffer), _STILL_BYTES, timeout_ms, width, height) != 0:
+        return None
+    return _to_image(buffer.tobytes(), width[0], height[0])
+
+
+def _to_image(i420: bytes, width: int, height: int) -> Image.Image:
+    pixels = width * height
+    luma = Image.frombytes("L", (width, height), i420[:pixels])
+    half = (width // 2, height // 2)
+    chroma = [
+        Image.frombytes("L", half, i420[start : start + pixels // 4]).resize((width, height))
+        for start in (pixels, pixels * 5 // 4)
+    ]
+    return Image.merge("YCbCr", (luma, *chroma)).convert("RGB")

@@ -1,0 +1,1 @@
+"""Test devices in C, built by `python -m tests.peer.native.build PJPROJECT_DIR`."""

@@ -1,0 +1,68 @@
+"""Compile the test devices: `python -m tests.peer.native.build PJPROJECT_DIR`.
+
+They are linked against the very shared libraries that the pjsua2 module uses, so that both see one PJMEDIA.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cffi
+
+HERE = Path(__file__).parent
+MODULE = "_peer"
+
+_DECLARATIONS = """
+    struct peer_frame {
+        int64_t seen_ms; int64_t latency_ms; uint16_t counter; uint16_t width, height; uint8_t intact;
+    };
+    int peer_register(unsigned width, unsigned height, unsigned fps);
+    unsigned peer_take_frames(struct peer_frame *frames, unsigned max);
+    int peer_still(uint8_t *buffer, unsigned size, unsigned timeout_ms, unsigned *width, unsigned *height);
+    void peer_say(double hz, double amplitude, int bursts);
+    double peer_heard(double hz, unsigned ms);
+    double peer_peak(unsigned ms);
+    void peer_time_bursts(double hz);
+    unsigned peer_take_bursts(double *delays_ms, unsigned max);
+"""
+
+
+def _pkg_config(pjproject: Path, option: str) -> list[str]:
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(pjproject / "lib/pkgconfig")}
+    output = subprocess.check_output(["pkg-config", option, "libpjproject"], env=environment, text=True)
+    return shlex.split(output)
+
+
+def build(pjproject: Path) -> Path:
+    """Compile, and return the module's file."""
+    ffi = cffi.FFI()
+    ffi.cdef(_DECLARATIONS)
+    ffi.set_source(
+        MODULE,
+        '#include "peer.h"',
+        sources=[str(HERE / "video.c"), str(HERE / "audio.c")],
+        include_dirs=[str(HERE), str(HERE.parents[1] / "stamps")],
+        extra_compile_args=[*_pkg_config(pjproject, "--cflags"), "-O2", "-Wall", "-Wextra", "-Wshadow", "-Werror"],
+        libraries=["pjmedia-videodev", "pjmedia-audiodev", "pjmedia", "pj", "m"],
+        library_dirs=[str(pjproject / "lib")],
+        runtime_library_dirs=[str(pjproject / "lib")],
+        py_limited_api=True,
+    )
+    with tempfile.TemporaryDirectory() as work:
+        built = Path(ffi.compile(tmpdir=work))
+        target = HERE / f"{MODULE}.abi3.so"
+        # Renamed into place: a process may have the old one mapped.
+        fresh = HERE / f".{MODULE}.{os.getpid()}"
+        fresh.write_bytes(built.read_bytes())
+        fresh.chmod(0o755)
+        fresh.replace(target)
+    return target
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    build(Path(sys.argv[1]))

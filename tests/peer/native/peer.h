@@ -1,0 +1,54 @@
+/*
+ * Test devices for PJMEDIA: what a SIP peer shows and says, and how it judges what it sees and hears.
+ *
+ * Driver "peer". Video: "stamped-source" (capture) draws stamp.h's stamp over a moving picture, "stamp-reader" (render)
+ * reads it, "void" (render) takes anything. Audio: "tone" plays a sine into the call and keeps the last second heard.
+ */
+#ifndef PEER_H
+#define PEER_H
+
+#include <stdint.h>
+
+#define PEER_DRIVER "peer"
+
+/* One picture that the reader saw for the first time. */
+struct peer_frame {
+    int64_t seen_ms;    /* CLOCK_REALTIME */
+    int64_t latency_ms; /* since it was stamped; meaningless unless intact */
+    uint16_t counter;
+    uint16_t width, height;
+    uint8_t intact; /* the stamp could be read */
+};
+
+/* Register both factories; after pj_init, once for each pjsua_init. Pictures of width x height, both even. */
+int peer_register(unsigned width, unsigned height, unsigned fps);
+
+/* Take up to `max` pictures seen since the last call, oldest first. */
+unsigned peer_take_frames(struct peer_frame *frames, unsigned max);
+
+/*
+ * Copy the next picture that arrives within `timeout_ms`, I420, into `buffer`.
+ * Returns 0, or -1 if none came or it needs more than `size` bytes.
+ */
+int peer_still(uint8_t *buffer, unsigned size, unsigned timeout_ms, unsigned *width, unsigned *height);
+
+/* What to say: a sine of `hz` at `amplitude` of full scale; bursts: only in the first 100 ms of each second. */
+void peer_say(double hz, double amplitude, int bursts);
+
+/* Amplitude of `hz` in the last `ms` (at most 1000) that were heard, 0 to 1. */
+double peer_heard(double hz, unsigned ms);
+
+/* Loudest sample of that time, 0 to 1. */
+double peer_peak(unsigned ms);
+
+/* Listen for bursts of `hz` and time them. */
+void peer_time_bursts(double hz);
+
+/* Take up to `max` delays of bursts, in ms after the full second, heard since the last call. */
+unsigned peer_take_bursts(double *delays_ms, unsigned max);
+
+/* Used by peer_register. */
+int peer_register_audio(void);
+int peer_register_video(unsigned width, unsigned height, unsigned fps);
+
+#endif

@@ -1,0 +1,101 @@
+"""A SIP caller that sends exactly what a test writes: for messages that no well-bred stack would send."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Self
+
+_TIMEOUT_S = 5.0
+_FINAL = 200
+
+
+class RawCaller(asyncio.DatagramProtocol):
+    """A UDP socket of its own, and the few header fields of one dialog; an async context manager."""
+
+    def __init__(self, port: int, user: str = "demo") -> None:
+        self.target = ("127.0.0.1", port)
+        self.uri = f"sip:{user}@127.0.0.1:{port}"
+        self.call_id = secrets.token_hex(8)
+        self.tag = secrets.token_hex(4)
+        self.remote_tag = ""
+        self.branch = ""
+        self.sequence = 0
+        self.local = ""
+        self.received: asyncio.Queue[str] = asyncio.Queue()
+        self._transport: asyncio.DatagramTransport
+
+    async def __aenter__(self) -> Self:
+        """Open the socket."""
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
+        self.local = "127.0.0.1:{}".format(self._transport.get_extra_info("sockname")[1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        self._transport.close()
+
+    def datagram_received(self, data: bytes, _address: object) -> None:
+        """Keep what comes."""
+        self.received.put_nowait(data.decode())
+
+    def send(self, message: str) -> None:
+        """Send a message as it is, lines ended by CRLF."""
+        self._transport.sendto(message.encode(), self.target)
+
+    def request(self, method: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
+        """Send a request of the dialog, and return it. ACK and CANCEL keep the number of their INVITE."""
+        if method not in ("ACK", "CANCEL"):
+            self.sequence += 1
+        if method != "CANCEL":
+            self.branch = f"z9hG4bK{secrets.token_hex(8)}"
+        remote = f"<{self.uri}>" + (f";tag={self.remote_tag}" if self.remote_tag and method != "CANCEL" else "")
+        fields = {
+            "Via": f"SIP/2.0/UDP {self.local};branch={self.branch};rport",
+            "Max-Forwards": "70",
+            "From": f"<sip:raw@{self.local}>;tag={self.tag}",
+            "To": remote,
+            "Call-ID": self.call_id,
+            "CSeq": f"{self.sequence} {method}",
+            "Contact": f"<sip:raw@{self.local}>",
+            **(headers or {}),
+        }
+        if body:
+            fields["Content-Type"] = "application/sdp"
+        fields["Content-Length"] = str(len(body))
+        lines = [f"{method} {self.uri} SIP/2.0", *(f"{name}: {value}" for name, value in fields.items())]
+        message = "\r\n".join(lines) + "\r\n\r\n" + body
+        self.send(message)
+        return message
+
+    async def response(self, *, final: bool = True) -> tuple[int, str]:
+        """The next response: its code and text; provisional ones are passed over unless `final` is false."""
+        async with asyncio.timeout(_TIMEOUT_S):
+            while True:
+                text = await self.received.get()
+                match = re.match(r"SIP/2\.0 (\d{3}) ", text)
+                if match is None or (final and int(match[1]) < _FINAL):
+                    continue
+                tag = re.search(r"(?im)^(?:to|t)\s*:.*;tag=([^\s;]+)", text)
+                if tag:
+                    self.remote_tag = tag[1]
+                return int(match[1]), text
+
+
+def sdp(*media: str) -> str:
+    """A session description of these media sections (each begins with its m= line, lines ended by newlines)."""
+    head = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0"]
+    return "\r\n".join([*head, *(line for section in media for line in section.strip().splitlines())]) + "\r\n"
+
+
+AUDIO = """
+m=audio 30000 RTP/AVP 0 101
+a=rtpmap:0 PCMU/8000
+a=rtpmap:101 telephone-event/8000
+"""
+VIDEO = """
+m=video 30002 RTP/AVP 97
+a=rtpmap:97 H264/90000
+a=fmtp:97 profile-level-id=42e01f;packetization-mode=1
+"""
