@@ -1,0 +1,69 @@
+"""What the far sides of the demo's call got, and whether anything is missing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.meeting import ParticipantReport
+from tests.peer.baresip import BaresipReport
+from tests.report import Audio, Direction, Percentiles, Report, Video
+
+MIN_FPS = 5.0
+"""Fewer pictures a second are no moving picture, however loaded the machine is."""
+MIN_TONE = 0.05
+"""Amplitude of a tone that counts as heard; it is sent with 0.3."""
+
+
+def seen_by_baresip(report: BaresipReport, session: Mapping[str, Any], tone_hz: float) -> Direction:
+    """What baresip drew on its display and decoded from the sound."""
+    seen = report.video
+    return Direction(
+        video=Video(
+            codec=_codec(session, "video"),
+            width=seen.width or None,
+            height=seen.height or None,
+            fps=seen.fps,
+            intact=round(seen.intact / seen.frames, 3) if seen.frames else None,
+            latency_ms=Percentiles(_rounded(seen.latency_ms_p50), _rounded(seen.latency_ms_p95)),
+        ),
+        audio=Audio(codec=_codec(session, "audio"), tone_heard=report.tones[tone_hz] >= MIN_TONE),
+    )
+
+
+def seen_by_participant(report: ParticipantReport, session: Mapping[str, Any], name: str, tone_hz: int) -> Direction:
+    """What the other participant's browser got from the gateway.
+
+    There is no latency: baresip plays a film, whose stamps tell when it was made.
+    """
+    seen, heard = report.video.get(name), report.audio.get(name, {})
+    video = Video(codec=_codec(session, "video"))
+    if seen is not None:
+        video = Video(
+            codec=_codec(session, "video"),
+            width=seen.width,
+            height=seen.height,
+            fps=round(seen.fps, 1),
+            intact=round(1 - seen.unreadable / seen.frames, 3) if seen.frames else None,
+        )
+    return Direction(video, Audio(codec=_codec(session, "audio"), tone_heard=heard.get(tone_hz, 0.0) >= MIN_TONE))
+
+
+def missing(report: Report) -> list[str]:
+    """What did not arrive."""
+    return [
+        f"{what} {where}"
+        for where, direction in (("to the meeting", report.to_meet), ("to the SIP peer", report.to_sip))
+        for what, there in (
+            ("moving picture", (direction.video.fps or 0.0) >= MIN_FPS),
+            ("sound", direction.audio.tone_heard),
+        )
+        if not there
+    ]
+
+
+def _codec(session: Mapping[str, Any], media: str) -> str | None:
+    stream = (session.get("quality") or {}).get(media)
+    return stream["codec"] if stream else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)

@@ -1,0 +1,191 @@
+"""`RunningGateway`: the gateway as its users run it, in a process of its own, for as long as an `async with` lasts."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import psutil
+
+READY_S = 60.0
+STOP_S = 20.0
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A port of loopback that nobody has just now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nobody listens on this UDP and TCP port of loopback."""
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind is socket.SOCK_STREAM))
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
+
+
+class GatewayError(Exception):
+    """The gateway did not get ready, or ended; the message has its last lines."""
+
+
+class RunningGateway:
+    """`python -m jibri_sip run` with a configuration of its own.
+
+    Args:
+        base_url: of the meetings.
+        settings: sections of the configuration; ports and directories are chosen where they are not given.
+        log_file: where its log goes; a temporary file by default.
+    """
+
+    def __init__(
+        self, base_url: str, settings: Mapping[str, Mapping[str, Any]] | None = None, log_file: Path | None = None
+    ) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="gw")
+        directory = Path(self._directory.name)
+        self.runtime_dir = directory / "run"
+        self.config_file = directory / "jibri-sip.toml"
+        self.log_file = log_file or directory / "log"
+        self.sip_port = free_port()
+        self.api_port = free_port(socket.SOCK_STREAM)
+        self._sections: dict[str, dict[str, Any]] = {
+            "instance": {"runtime_dir": str(self.runtime_dir)},
+            "meeting": {"base_url": base_url},
+            "sip": {"port": self.sip_port, "tls_port": free_port(socket.SOCK_STREAM)},
+            "api": {"port": self.api_port},
+            "log": {"format": "json", "level": "debug"},
+        }
+        for name, section in (settings or {}).items():
+            self._sections.setdefault(name, {}).update(section)
+        self.sip_port = self._sections["sip"]["port"]
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """The gateway's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def __aenter__(self) -> Self:
+        """Start it and wait until a call would be taken.
+
+        Raises:
+            GatewayError: it ended, or was not ready within 60 s.
+        """
+        await self.start()
+        try:
+            await self.ready(READY_S)
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def start(self) -> None:
+        """Start the process."""
+        text = "\n".join(
+            f"[{name}]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in section.items())
+            for name, section in self._sections.items()
+        )
+        self.config_file.write_text(text)
+        command = ("setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "jibri_sip", "run")
+        with self.log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                *("--config", str(self.config_file)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            )
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it as an operator would."""
+        await self.stop()
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; the exit status."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        if process.returncode is None:
+            process.send_signal(number)
+        try:
+            return await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise GatewayError(f"it did not stop within {STOP_S} s; {self.last_lines()}") from None
+
+    async def api(self, method: str, path: str, **arguments: Any) -> Any:
+        """Ask its API; the answer's JSON.
+
+        Raises:
+            GatewayError: it answered with an error.
+        """
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.api_port}", timeout=30) as client:
+            answer = await client.request(method, path, **arguments)
+        if answer.status_code >= 400:
+            raise GatewayError(f"{answer.status_code}: {answer.text}")
+        return answer.json()
+
+    async def status(self) -> Any:
+        """What it says of itself."""
+        return await self.api("GET", "/api/v1/status")
+
+    async def last_session(self) -> Any:
+        """The newest session, present or past."""
+        return (await self.api("GET", "/api/v1/sessions"))[0]
+
+    async def ready(self, timeout_s: float) -> float:
+        """Wait until a call would be taken; how long that took, seconds.
+
+        Raises:
+            GatewayError: it ended, or is not ready in time.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            if self._process is None or self._process.returncode is not None:
+                raise GatewayError(f"it has ended; {self.last_lines()}")
+            try:
+                status = await self.status()
+            except httpx2.TransportError:
+                status = {}
+            if status.get("slot") == "idle":
+                return loop.time() - began
+            if loop.time() - began > timeout_s:
+                raise GatewayError(f"not ready after {timeout_s} s: {status}; {self.last_lines()}")
+            await asyncio.sleep(0.05)
+
+    def last_lines(self, count: int = 15) -> str:
+        """The end of its log."""
+        lines = self.log_file.read_text(errors="replace").splitlines()
+        return "its log ends:\n" + "\n".join(lines[-count:])
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The lines of its log with this event."""
+        lines = self.log_file.read_text(errors="replace").splitlines()
+        parsed = (json.loads(line) for line in lines if line.startswith("{"))
+        return [line for line in parsed if line.get("event") == name]
+
+    def processes(self) -> list[psutil.Process]:
+        """The gateway's process and everything that it has started."""
+        root = psutil.Process(self.pid)
+        return [root, *root.children(recursive=True)]
