@@ -50,6 +50,7 @@ class PageState:
         load_error: Why the page did not load (`ERR_…`, `HTTP 502`, …).
         participants: Others in the room, without ourselves and without hidden ones.
         ice: The media connection to the meeting.
+        somebody_unmuted: Somebody else has microphone or camera on, so that media is to be expected.
         audio_muted: We send no sound.
         video_muted: We send no picture.
         remote_video: A picture of somebody else was drawn within the last second.
@@ -65,6 +66,7 @@ class PageState:
     load_error: str | None = None
     participants: int = 0
     ice: Ice = "new"
+    somebody_unmuted: bool = False
     audio_muted: bool = True
     video_muted: bool = True
     remote_video: bool = False
@@ -106,6 +108,7 @@ def _from_report(report: Mapping[str, Any]) -> PageState:
         load_error=report["loadError"],
         participants=int(report["participants"]),
         ice=ice,
+        somebody_unmuted=bool(report["somebodyUnmuted"]),
         audio_muted=bool(report["audioMuted"]),
         video_muted=bool(report["videoMuted"]),
         remote_video=bool(report["remoteVideo"]),

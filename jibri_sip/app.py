@@ -2,10 +2,12 @@
 
 import asyncio
 import fcntl
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from jibri_sip import errors, log
 from jibri_sip.api.app import create_app
@@ -16,6 +18,8 @@ from jibri_sip.gateway import Gateway
 from virtual_devices import processes
 
 _log = log.logger("app")
+
+ORPHANS_EVERY_S = 2.0
 
 
 def run(settings: Settings) -> None:
@@ -36,15 +40,25 @@ def sole_owner(runtime_dir: Path) -> Iterator[None]:
     """
     runtime_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = runtime_dir.with_name(f"{runtime_dir.name}.lock")
-    with lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.AlreadyRunning(str(runtime_dir)) from None
+    with _locked(lock, str(runtime_dir)):
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+def _locked(lock: Path, name: str) -> TextIO:
+    """The file, locked for as long as it is open; and the one of this name, not one that its owner just removed."""
+    while True:
+        file = lock.open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                return file
+        except BlockingIOError:
+            file.close()
+            raise errors.AlreadyRunning(name) from None
+        file.close()
 
 
 async def serve_until_stopped(settings: Settings) -> None:
@@ -64,6 +78,7 @@ async def _serve(settings: Settings) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     gateway = Gateway(settings)
+    orphans = asyncio.create_task(_bury_orphans())
     try:
         await gateway.start()
         async with serve(create_app(gateway, settings.api), settings.api.host, settings.api.port) as port:
@@ -75,4 +90,13 @@ async def _serve(settings: Settings) -> None:
         raise
     finally:
         await gateway.close()
+        orphans.cancel()
         _log.info("gateway_stopped")
+
+
+async def _bury_orphans() -> None:
+    """Collect the children's children that were handed to us (Chrome's crash handlers, after a kill)."""
+    reaper = processes.OrphanReaper()
+    while True:
+        await asyncio.sleep(ORPHANS_EVERY_S)
+        reaper.sweep()

@@ -101,8 +101,7 @@ class Gateway:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        if self._slot is not None:
-            await self._slot.close()
+        await self._drop_slot()
         await self._endpoint.close()
 
     # Keeping the slot ----------------------------------------------------------------------------
@@ -115,20 +114,27 @@ class Gateway:
                 failures = 0
                 await self._until_needed()
             except GatewayError as error:
-                self._failure = error
-                pause = RETRY_S[min(failures, len(RETRY_S) - 1)]
                 failures += 1
-                _log.error("slot_failed", error=error.message, remedy=error.remedy, retry_s=pause)
-                await asyncio.sleep(pause)
+                await self._pause(error, failures)
+            except Exception as error:
+                _log.exception("slot_keeper_failed")
+                failures += 1
+                await self._pause(errors.InternalError(type(error).__name__), failures)
+
+    async def _pause(self, error: GatewayError, failures: int) -> None:
+        """Say why there is no slot, and wait before the next attempt."""
+        self._failure = error
+        pause = RETRY_S[min(failures, len(RETRY_S)) - 1]
+        _log.error("slot_failed", error=error.message, remedy=error.remedy, retry_s=pause)
+        await asyncio.sleep(pause)
 
     async def _make_ready(self) -> None:
         """Renew the slot, or make one where there is none (any more)."""
         began = monotonic()
-        if self._lost is not None and self._slot is not None:
-            await self._slot.close()
-            self._slot = None
-        self._lost = None
+        lost, self._lost = self._lost, None
         try:
+            if lost is not None:
+                await self._drop_slot()
             if self._slot is None:
                 slot = Slot(self._settings, self._settings.instance.runtime_dir, self._lose)
                 await slot.start()
@@ -148,16 +154,18 @@ class Gateway:
         _log.info("slot_ready", after_s=round(monotonic() - began, 2))
 
     async def _drop_slot(self) -> None:
-        if self._slot is not None:
-            await self._slot.close()
-            self._slot = None
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            await slot.close()
 
     async def _until_needed(self) -> None:
         """Wait until the slot was used or a part of it is lost, and no session is in it."""
         while self._session is not None or not (self._used or self._lost):
             self._attention.clear()
+            # Not wait_for: that of Python 3.11 swallows a cancellation which comes together with the event.
             try:
-                await asyncio.wait_for(self._attention.wait(), CHECK_EVERY_S)
+                async with asyncio.timeout(CHECK_EVERY_S):
+                    await self._attention.wait()
             except TimeoutError:
                 if self._slot is not None and not self._slot.chrome_alive() and self._session is None:
                     self._lose(errors.BrowserLost())

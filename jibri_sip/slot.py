@@ -23,6 +23,7 @@ from virtual_devices.audio import AudioServer
 from virtual_devices.camera import Camera, open_camera
 from virtual_devices.canvas import Canvas
 from virtual_devices.display import Display
+from virtual_devices.errors import DeviceError
 from virtual_devices.screen import ScreenSource
 from virtual_devices.sound import SoundDevice
 
@@ -114,6 +115,19 @@ class Slot:
         )
         await self.browse(self._chrome.start)
         self.page = self._chrome.page()
+        await asyncio.to_thread(self._check_display)
+
+    def _check_display(self) -> None:
+        """See that Chrome's window covers the canvas and nothing lies over it: the peer is shown what is there.
+
+        Raises:
+            DeviceError: it is not so.
+        """
+        with self._display.watch() as watch:
+            windows = [(window.x, window.y, window.width, window.height) for window in watch.windows()]
+        if windows != [(0, 0, self.canvas.width, self.canvas.height)]:
+            problem = f"it shows windows {windows} instead of one of the canvas' size"
+            raise DeviceError("display", problem, "see whether this Chromium still heeds --kiosk and --window-size")
 
     async def _close_chrome(self) -> None:
         if self._chrome is not None:
@@ -124,6 +138,7 @@ class Slot:
 
         Raises:
             BrowserError: Chrome did not start.
+            DeviceError: its window is not where it belongs.
         """
         await self._close_chrome()
         await self._start_chrome()

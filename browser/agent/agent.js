@@ -355,6 +355,7 @@
             hasConference: Boolean(app),
             ice: live || state.ice,
             participants: others.filter(p => !p.isHidden() && !attempt(false, () => p.isHiddenFromRecorder())).length,
+            somebodyUnmuted: others.some(p => attempt(false, () => !p.isAudioMuted() || !p.isVideoMuted())),
             audioMuted: attempt(true, () => app.isLocalAudioMuted()),
             videoMuted: attempt(true, () => app.isLocalVideoMuted()),
             remoteVideo: performance.now() - frameAt < FRESH_FRAME_MS,

@@ -37,6 +37,7 @@ async def look(session: "Session", parts: "Parts") -> Look:
         others=page.participants,
         ice=page.ice,
         meeting_bps=None if received == (None, None) else 1000.0 * sum(rate or 0 for rate in received),
+        somebody_unmuted=page.somebody_unmuted,
         video_moving=page.remote_video,
         screen_changes=parts.bridge.stats().to_sip.grabbed,
     )

@@ -20,6 +20,7 @@ REPORT: dict[str, Any] = {
     "videoMuted": True,
     "remoteVideo": True,
     "remoteFrames": 31,
+    "somebodyUnmuted": True,
     "bitrates": [32, 33.4, None, 1067.6],
     "ageMs": 12.7,
 }
@@ -35,6 +36,7 @@ def test_report_becomes_a_state() -> None:
         video_muted=True,
         remote_video=True,
         remote_frames=31,
+        somebody_unmuted=True,
         bitrates=Bitrates(32, 33, None, 1068),
         age_ms=12,
     )
