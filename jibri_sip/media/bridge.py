@@ -69,6 +69,10 @@ class Bridge:
         """Show the meeting the peer's picture, or a card with its name when it sends none."""
         self._camera.show(None if video else cards.audio_only(self._canvas, name))
 
+    def hold(self) -> None:
+        """Tell the meeting that the peer holds the call."""
+        self._camera.show(cards.held(self._canvas))
+
     def stats(self) -> BridgeStats:
         """What passed so far."""
         return BridgeStats(to_sip=self._screen.stats(), to_meet=self._camera.stats())

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from browser.errors import PageHung
+from browser.errors import BrowserError, ChromeGone
 from jibri_sip.session.state import State
 from jibri_sip.session.watch import Look
 
@@ -26,7 +26,9 @@ async def look(session: "Session", parts: "Parts") -> Look:
         return seen
     try:
         page = await parts.slot.browse(parts.slot.page.state)
-    except PageHung:
+    except ChromeGone:
+        raise
+    except BrowserError:
         return Look(on_hold=seen.on_hold, peer_packets=seen.peer_packets, page_answered=False)
     received = (page.bitrates.audio_received, page.bitrates.video_received)
     return Look(

@@ -205,9 +205,11 @@ class Session(ABC):
                     self._answered.set()
                 case sip.MediaUp(video=video):
                     self.timeline.mark(Stage.MEDIA_UP, monotonic())
-                    self._parts.bridge.show_peer(self._peer_name(), video=video)
+                    if self.standing.state is not State.HELD:
+                        self._parts.bridge.show_peer(self._peer_name(), video=video)
                 case sip.Held() if self.standing.state is State.BRIDGED:
                     self._move(Event.HELD)
+                    self._parts.bridge.hold()
                 case sip.Resumed() if self.standing.state is State.HELD:
                     self._move(Event.RESUMED)
                 case sip.Dtmf(digit=digit):
