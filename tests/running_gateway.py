@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -17,14 +18,15 @@ import psutil
 
 READY_S = 60.0
 STOP_S = 20.0
+PORTS = range(20_000, 30_000)
+"""Below those that the kernel gives to whoever asks for any (ip_local_port_range), lest it gives ours away."""
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port of loopback that nobody has just now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """A port of loopback that nobody has just now, for UDP and TCP."""
+    while not port_is_free(port := secrets.choice(PORTS)):
+        pass
+    return port
 
 
 def port_is_free(port: int) -> bool:
@@ -50,10 +52,15 @@ class RunningGateway:
         base_url: of the meetings.
         settings: sections of the configuration; ports and directories are chosen where they are not given.
         log_file: where its log goes; a temporary file by default.
+        env: put over our own environment.
     """
 
     def __init__(
-        self, base_url: str, settings: Mapping[str, Mapping[str, Any]] | None = None, log_file: Path | None = None
+        self,
+        base_url: str,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        log_file: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="gw")
         directory = Path(self._directory.name)
@@ -61,17 +68,18 @@ class RunningGateway:
         self.config_file = directory / "jibri-sip.toml"
         self.log_file = log_file or directory / "log"
         self.sip_port = free_port()
-        self.api_port = free_port(socket.SOCK_STREAM)
+        self.api_port = free_port()
         self._sections: dict[str, dict[str, Any]] = {
             "instance": {"runtime_dir": str(self.runtime_dir)},
             "meeting": {"base_url": base_url},
-            "sip": {"port": self.sip_port, "tls_port": free_port(socket.SOCK_STREAM)},
+            "sip": {"port": self.sip_port, "tls_port": free_port()},
             "api": {"port": self.api_port},
             "log": {"format": "json", "level": "debug"},
         }
         for name, section in (settings or {}).items():
             self._sections.setdefault(name, {}).update(section)
         self.sip_port = self._sections["sip"]["port"]
+        self._env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(env or {})}
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -110,7 +118,7 @@ class RunningGateway:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+                env=self._env,
             )
 
     async def __aexit__(
@@ -132,6 +140,11 @@ class RunningGateway:
             process.kill()
             await process.wait()
             raise GatewayError(f"it did not stop within {STOP_S} s; {self.last_lines()}") from None
+
+    async def exit_status(self) -> int:
+        """Wait for its end, which it is to come to by itself."""
+        assert self._process is not None
+        return await asyncio.wait_for(self._process.wait(), STOP_S)
 
     async def api(self, method: str, path: str, **arguments: Any) -> Any:
         """Ask its API; the answer's JSON.

@@ -106,6 +106,7 @@ class MediaConfig:
     clockRate: int
     sndClockRate: int
     audioFramePtime: int
+    sndUseSwClock: bool
     ecTailLen: int
     noVad: bool
 

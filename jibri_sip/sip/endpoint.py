@@ -25,8 +25,8 @@ from jibri_sip.sip.transport import Ports
 log = structlog.get_logger(__name__)
 
 _SAMPLE_RATE = 48_000
-_AUDIO_FRAME_MS = 20
-"""Of PJMEDIA's audio mixer; the sound device has frames of this length."""
+_AUDIO_FRAME_MS = 10
+"""Of PJMEDIA's audio mixer; the sound device has frames of this length, and buffers keep some of them."""
 _HANG_UP_S = 1.0
 _CLOSE_S = 5.0
 _NEW_CALL = -1
@@ -271,6 +271,8 @@ def _library_config(settings: SipSettings) -> pj.EpConfig:
     config.medConfig.clockRate = _SAMPLE_RATE
     config.medConfig.sndClockRate = _SAMPLE_RATE
     config.medConfig.audioFramePtime = _AUDIO_FRAME_MS
+    # Our sound device is a steady clock. PJMEDIA's own would be a second one, with a buffer of 80 ms each way between.
+    config.medConfig.sndUseSwClock = False
     # The browser and the room system cancel echo; silence is sent, for a meeting is never really silent.
     config.medConfig.ecTailLen = 0
     config.medConfig.noVad = True

@@ -252,7 +252,8 @@ class Agent:
             if media.status == pj.PJSUA_CALL_MEDIA_NONE:
                 continue
             stream = self.call.getStreamInfo(media.index)
-            rtcp = self.call.getStreamStat(media.index).rtcp
+            stat = self.call.getStreamStat(media.index)
+            rtcp = stat.rtcp
             streams.append(
                 {
                     "codec": stream.codecName,
@@ -261,6 +262,7 @@ class Agent:
                     "lost": rtcp.rxStat.loss,
                     "sent_octets": rtcp.txStat.bytes,
                     "received_octets": rtcp.rxStat.bytes,
+                    "buffered_ms": stat.jbuf.avgDelayMsec,
                 }
             )
         return streams

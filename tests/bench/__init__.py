@@ -1,0 +1,1 @@
+"""The bench: how late, how smooth, how costly; rivals' ways of doing a step in turn with ours."""

@@ -1,0 +1,81 @@
+"""`python -m tests.bench`: measures the gateway on this machine; writes build/bench/report.{json,md} and plot.png."""
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests import report as reports
+from tests.bench import calls, own_share, plot, rivals
+from tests.library import library_directory
+from tests.meeting import EmbeddedMeeting
+
+DIRECTORY = Path("build/bench")
+_PICTURE = (1280, 720, 30)
+_CALLS = 5
+
+
+def _progress() -> Callable[[str], None]:
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - began:5.1f} s, load {os.getloadavg()[0]:.1f}] {text}", flush=True)
+
+    return say
+
+
+async def _bench(parts: set[str]) -> reports.Report:
+    say = _progress()
+    report = reports.Report(reports.machine(os.getloadavg()[0]))
+    async with EmbeddedMeeting(DIRECTORY, library_directory()) as meeting:
+        if "set-up" in parts:
+            say(f"set-up time: {_CALLS} calls to a warm gateway")
+            report.setup_ms = await calls.set_up(meeting, DIRECTORY / "set-up.log", _CALLS, say)
+        if "whole" in parts:
+            say("whole way: 720p30 both ways")
+            await calls.whole_way(meeting, DIRECTORY / "whole-way.log", report, _PICTURE)
+        if "share" in parts:
+            say("the gateway's own share of the delay, 720p30 both ways")
+            share = await own_share.measure(meeting, DIRECTORY / "own-share.log")
+            report.to_sip.video.gateway_latency_ms = share.to_sip_ms
+            report.to_meet.video.gateway_latency_ms = share.to_meet_ms
+            report.to_sip.audio.gateway_latency_ms = share.sound_to_sip_ms
+            report.to_meet.audio.gateway_latency_ms = share.sound_to_meet_ms
+            say(f"at the gateway's devices: {share.to_meet_fps} / {share.to_sip_fps} frames a second")
+    if "rivals" in parts:
+        say("rivals: the same steps as others do them, in turn")
+        async with rivals.Bench(say) as bench:
+            report.rivals = await bench.measure()
+    say("done")
+    return report
+
+
+def _rivals_table(report: reports.Report) -> str:
+    rows = [
+        (step, name, f"{way['cpu_cores']:.3f}", reports.figure(way["fps"]), reports.figure(way["ratio"]))
+        for step, ways in report.rivals.items()
+        for name, way in ways.items()
+    ]
+    return reports.table(("step", "way", "CPU, cores", "frames a second", "times ours"), rows)
+
+
+def main() -> None:
+    """Measure, write, print."""
+    names = ("set-up", "whole", "share", "rivals")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="parts of it")
+    parts = set(parser.parse_args().only)
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    report = asyncio.run(_bench(parts))
+    text = report.markdown() + "\n" + _rivals_table(report) + "\n"
+    report.write(DIRECTORY / "report.json")
+    (DIRECTORY / "report.md").write_text(text)
+    plot.draw(report, DIRECTORY / "plot.png")
+    sys.stdout.write(f"\n{text}\nwritten to {DIRECTORY}/: report.json, report.md, plot.png\n")
+
+
+if __name__ == "__main__":
+    main()
