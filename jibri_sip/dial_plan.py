@@ -31,7 +31,7 @@ ROOM_CHARACTERS = 200
 NAME_CHARACTERS = 100
 _RAW_USER_CHARACTERS = 3 * 4 * ROOM_CHARACTERS
 # What Jitsi Meet itself keeps out of room names, and what XMPP keeps out of a local part (RFC 7622 section 3.3.1).
-_NOT_IN_ROOMS = frozenset("\"#$%&'()*+,/:;<=>?@[\\]^`{|}!")
+_NOT_IN_ROOMS = frozenset("\"#$%&'()*+,/:;<=>?@[\\]^`{|}!\N{REPLACEMENT CHARACTER}")
 _HARMLESS_PARAMS = {"transport": ("udp", "tcp", "tls"), "user": ("phone", "ip")}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
+from urllib.parse import quote
 
 from browser.errors import BrowserError
 from jibri_sip import __version__, errors, log
@@ -188,21 +189,23 @@ class Gateway:
     async def _take(self, call: Call) -> None:
         """Admit or refuse a call that came in."""
         dialled = DialledCall(
-            user=call.request_uri.user,
+            # The dial plan decodes what it is given, and this was decoded already.
+            user=quote(call.request_uri.user, safe=""),
             host=call.request_uri.host,
             params=call.request_uri.params,
             caller_uri=call.remote_uri,
             caller_name=call.remote_name,
             headers=call.headers,
         )
-        decision = route(dialled, self._settings, self._prepared_target())
         try:
-            if isinstance(decision, Refusal):
-                raise decision.error
-            self._check_free()
+            decision = self._decide(dialled)
         except GatewayError as error:
             _log.info("call_refused", peer=call.remote_uri, user=dialled.user[:100], error=error.key)
             await call.reject(error.sip_code, error.summary)
+            return
+        except Exception:
+            _log.exception("routing_failed", peer=call.remote_uri)
+            await call.reject(errors.InternalError.sip_code, errors.InternalError.summary)
             return
         parts = self._parts()
         if isinstance(decision, Echo):
@@ -211,13 +214,23 @@ class Gateway:
             self._prepared = None
             await self._carry(DialIn(parts, call, decision))
 
+    def _decide(self, dialled: DialledCall) -> Target | Echo:
+        """What the call gets.
+
+        Raises:
+            GatewayError: nothing, and this is why.
+        """
+        decision = route(dialled, self._settings, self._prepared_target())
+        if isinstance(decision, Refusal):
+            raise decision.error
+        self._check_free()
+        return decision
+
     async def _carry(self, session: Session) -> None:
         """Let the session live in the slot."""
         self._session = session
         try:
-            reason = await session.run()
-            if reason.key == errors.BrowserLost.key:
-                self._lose(errors.BrowserLost(reason.message))
+            await session.run()
         finally:
             self._past.appendleft(summary.session_facts(session))
             self._ready = False
@@ -229,7 +242,12 @@ class Gateway:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("session_crashed", exc_info=error)
 
     def _parts(self) -> Parts:
         if self._slot is None:

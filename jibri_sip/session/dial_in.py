@@ -22,10 +22,10 @@ class DialIn(Session):
         self._target = target
 
     async def _set_up(self) -> None:
-        settings, bridge = self._parts.settings, self._parts.bridge
+        settings = self._parts.settings
         await self.call.ring()
         self.timeline.mark(Stage.RINGING, monotonic())
-        bridge.connecting(self._target.room, self._peer_name())
+        self._parts.bridge.connecting(self._target.room, self._peer_name())
         self._move(Event.JOIN)
         visit = visit_for(self._target, settings.meeting, direction="inbound", sip_address=self.call.remote_uri)
         join = asyncio.create_task(self._join(visit))
@@ -33,11 +33,8 @@ class DialIn(Session):
             await asyncio.wait({join}, timeout=settings.dial_in.answer_within_s)
             if join.done():
                 join.result()
-                bridge.show_meeting()
             await self.call.answer()
             await join
         finally:
             join.cancel()
-        bridge.show_meeting()
         await self._answered.wait()
-        await self.call.send_keyframe()

@@ -22,13 +22,12 @@ class DialOut(Session):
         self._destination = destination
 
     async def _set_up(self) -> None:
-        settings, bridge = self._parts.settings, self._parts.bridge
-        bridge.connecting(self._target.room, self._destination.user)
+        settings = self._parts.settings
+        self._parts.bridge.connecting(self._target.room, self._destination.user)
         self._move(Event.JOIN)
         await self._join(
             visit_for(self._target, settings.meeting, direction="outbound", sip_address=self._destination.uri)
         )
-        bridge.show_meeting()
         self._move(Event.RING)
         self.call = await self._endpoint.dial(
             self._destination.uri,

@@ -9,10 +9,11 @@ import asyncio
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from browser.errors import BrowserError
+from browser.errors import BrowserError, PageHung
 from browser.state import PageState
 from browser.visit import Visit
 from jibri_sip import errors, log
@@ -38,6 +39,11 @@ WIND_DOWN_S = 4.0
 """Longest time for the BYE to be answered and the page to leave."""
 LOOK_EVERY_S = 1.0
 FIRST_FRAMES_EVERY_S = 0.05
+TIMED_OUT = 408
+UNVEIL_S = 2.0
+"""After this time the peer sees the meeting even if nobody's picture has come: perhaps nobody has a camera."""
+UNVEIL_FRAMES = 2
+"""A picture that the page has drawn is on the display with the next one at the latest."""
 
 Direction = Literal["dial-in", "dial-out", "echo"]
 
@@ -102,8 +108,6 @@ class Session(ABC):
             reason = await self._ending
             self._move(Event.END, reason)
             self.timeline.mark(Stage.ENDING, monotonic())
-            self._parts.bridge.cover()
-            self._parts.slot.page.abort()
             for task in self._tasks:
                 task.cancel()
             await self._wind_down(reason)
@@ -165,6 +169,22 @@ class Session(ABC):
             on_state=on_state,
         )
         self.timeline.mark(Stage.JOINED, monotonic())
+        self._start(self._unveil())
+
+    async def _unveil(self) -> None:
+        """Show the peer the meeting, once there is something of it to be seen: until then the page is empty."""
+        slot = self._parts.slot
+        deadline = monotonic() + UNVEIL_S
+        while monotonic() < deadline:
+            with suppress(PageHung):
+                page = await slot.browse(slot.page.state)
+                if page.remote_frames >= UNVEIL_FRAMES or page.participants == 0:
+                    break
+            await asyncio.sleep(FIRST_FRAMES_EVERY_S)
+        self._parts.bridge.show_meeting()
+        await self._answered.wait()
+        if self.call is not None:
+            await self.call.send_keyframe()
 
     def _page_phase(self, phase: str) -> None:
         if not self.standing.live:
@@ -230,6 +250,8 @@ class Session(ABC):
             return errors.NoMedia(f"{ended.code} {ended.reason}")
         if self.direction != "dial-out":
             return errors.Cancelled()
+        if ended.code == TIMED_OUT and self.timeline.reached(Stage.RINGING):
+            return errors.PeerNoAnswer()
         return errors.from_sip_response(ended.code, ended.reason)
 
     async def _watch(self) -> None:
@@ -250,11 +272,14 @@ class Session(ABC):
 
     async def _wind_down(self, reason: EndReason) -> None:
         """Take both legs down, each within its time, whatever becomes of the other."""
-        work = (self._end_call(reason), self._leave_meeting())
+        work = (self._cover(), self._end_call(reason), self._leave_meeting())
         results = await asyncio.gather(*(asyncio.wait_for(step, WIND_DOWN_S) for step in work), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 _log.warning("wind_down_incomplete", error=f"{type(result).__name__}: {result}")
+
+    async def _cover(self) -> None:
+        self._parts.bridge.cover()
 
     async def _end_call(self, reason: EndReason) -> None:
         if self.call is None or self.call.ended is not None:
@@ -267,4 +292,5 @@ class Session(ABC):
         slot = self._parts.slot
         if self.room is None or not slot.chrome_alive():
             return
+        slot.page.abort()
         await slot.browse(slot.page.leave, timeout=WIND_DOWN_S / 2)

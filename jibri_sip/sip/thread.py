@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import pjsua2 as pj
 import structlog
 
+from jibri_sip.errors import GatewayError
+
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
@@ -101,6 +103,8 @@ def _perform(future: "Future[Any]", job: Callable[[], Any]) -> None:
     except pj.Error as error:
         log.debug("pjsip_refused", reason=error.reason, status=error.status)
         future.set_exception(SipError(error.reason, error.status))
+    except GatewayError as error:
+        future.set_exception(error.with_traceback(None))
     except Exception as error:
         log.exception("pjsip_job_failed")
         future.set_exception(error.with_traceback(None))

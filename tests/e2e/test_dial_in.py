@@ -1,0 +1,150 @@
+"""Calls that come in: what is seen and heard, and every way in which they end."""
+
+import pytest
+
+from tests.e2e.conftest import ALICE_HZ, PEER_HZ
+from tests.e2e.waiting import ended, in_state, until
+from tests.meeting import EmbeddedMeeting, Participant
+from tests.peer.measured import MeasuredPeer
+from tests.peer.raw import AUDIO, RawCaller, sdp
+from tests.running_gateway import RunningGateway
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PEER = "Measured Peer"
+READY_S = 10.0
+FRAMES = 30
+LOUD = 0.1
+BUSY_HERE = 486
+TERMINATED = 487
+
+
+def uri(gateway: RunningGateway, user: str) -> str:
+    """What to dial."""
+    return f"sip:{user}@127.0.0.1:{gateway.sip_port}"
+
+
+async def call(peer: MeasuredPeer, gateway: RunningGateway, room: str, *, video: bool = True) -> None:
+    """Be in the room with both sides connected."""
+    await peer.call(uri(gateway, room), video=video)
+    await peer.wait_up()
+    await in_state(gateway, "bridged")
+
+
+async def sees_and_hears(peer: MeasuredPeer, hz: int) -> int:
+    """Wait until the peer hears the tone and has seen enough stamped pictures; how many."""
+    seen = 0
+    level = 0.0
+
+    async def look() -> bool:
+        nonlocal seen, level
+        report = await peer.report(hz)
+        seen += report.video.intact
+        level = report.tones[hz]
+        return seen >= FRAMES and level > LOUD
+
+    await until(look, bool, f"picture and tone of {hz} Hz at the peer")
+    return seen
+
+
+async def test_picture_and_sound_both_ways(alice: Participant, gateway: RunningGateway, peer: MeasuredPeer) -> None:
+    """The peer sees and hears the participant, and the participant the peer; each its own stamps and its own tone."""
+    await alice.report(reset=True)
+    await call(peer, gateway, "demo")
+    await sees_and_hears(peer, ALICE_HZ)
+    report = await alice.wait_for(
+        lambda now: PEER in now.video and now.video[PEER].intact >= FRAMES and now.audio[PEER][PEER_HZ] > LOUD,
+        "picture and sound of the peer",
+    )
+    assert (report.video[PEER].width, report.video[PEER].height) == (1280, 720)
+    assert report.audio[PEER][ALICE_HZ] < LOUD / 2, "alice hears herself"
+    assert (await peer.report(PEER_HZ)).tones[PEER_HZ] < LOUD / 2, "the peer hears itself"
+    stages = (await gateway.last_session())["stages_ms"]
+    assert stages["joined"] < stages["bridged"] <= stages["to_sip_first_frame"]
+    assert "to_meet_first_frame" in stages
+
+
+@pytest.mark.usefixtures("alice")
+async def test_peer_hangs_up(gateway: RunningGateway, peer: MeasuredPeer, meeting: EmbeddedMeeting) -> None:
+    """When the peer hangs up it is gone from the room, and the slot is ready again."""
+    await call(peer, gateway, "demo")
+    assert sorted(who.name for who in await meeting.occupants("demo")) == [PEER, "alice"]
+    await peer.hangup()
+    await peer.wait_over()
+    session = await ended(gateway, "peer-hung-up")
+    assert session["end"]["normal"]
+    assert session["end"]["by"] == "peer"
+    assert [who.name for who in await meeting.occupants("demo")] == ["alice"]
+    await gateway.ready(READY_S)
+
+
+async def test_audio_only_call_shows_a_card(alice: Participant, gateway: RunningGateway, peer: MeasuredPeer) -> None:
+    """A call without video is heard, and seen as a card of ours, which bears no stamp."""
+    await call(peer, gateway, "demo", video=False)
+    await alice.report(reset=True)
+    report = await alice.wait_for(
+        lambda now: PEER in now.video and now.video[PEER].frames >= FRAMES and now.audio[PEER][PEER_HZ] > LOUD,
+        "card and sound of the peer",
+    )
+    assert report.video[PEER].intact == 0
+    assert (await peer.report(ALICE_HZ)).tones[ALICE_HZ] > LOUD
+
+
+async def test_cancel_while_ringing(gateway: RunningGateway, peer: MeasuredPeer, meeting: EmbeddedMeeting) -> None:
+    """A caller that gives up before the answer gets its 487, and nobody of it stays in the room."""
+    await peer.call(uri(gateway, "cancelled"))
+    await peer.wait_for("state", state="EARLY")
+    await peer.hangup()
+    assert (await peer.wait_over())["code"] == TERMINATED
+    await ended(gateway, "cancelled")
+    assert not await meeting.occupants("cancelled")
+    await gateway.ready(READY_S)
+
+
+async def test_operator_hangs_up(gateway: RunningGateway, peer: MeasuredPeer) -> None:
+    """An end through the API ends the call at the peer, and the answer tells of the ended session."""
+    await call(peer, gateway, "operated")
+    session = await gateway.api("DELETE", "/api/v1/sessions/current")
+    assert session["state"] == "ended"
+    assert session["end"]["key"] == "operator-hung-up"
+    await peer.wait_over()
+    await gateway.ready(READY_S)
+
+
+async def test_kicked(gateway: RunningGateway, peer: MeasuredPeer, meeting: EmbeddedMeeting) -> None:
+    """A moderator's kick ends the call."""
+    await call(peer, gateway, "kicked")
+    await meeting.kick("kicked", PEER)
+    await peer.wait_over()
+    assert (await ended(gateway, "kicked"))["end"]["by"] == "meeting"
+    await gateway.ready(READY_S)
+
+
+async def test_meeting_ended(gateway: RunningGateway, peer: MeasuredPeer, meeting: EmbeddedMeeting) -> None:
+    """The end of the meeting ends the call."""
+    await call(peer, gateway, "ended")
+    await meeting.end("ended")
+    await peer.wait_over()
+    await ended(gateway, "meeting-ended")
+    await gateway.ready(READY_S)
+
+
+async def test_second_caller_hears_busy(gateway: RunningGateway, peer: MeasuredPeer) -> None:
+    """There is one call at a time: the second is told so at once, and the first does not notice."""
+    await call(peer, gateway, "busy")
+    async with RawCaller(gateway.sip_port) as second:
+        second.request("INVITE", sdp(AUDIO))
+        assert (await second.response())[0] == BUSY_HERE
+        second.request("ACK")
+    assert (await gateway.status())["session"]["state"] == "bridged"
+
+
+async def test_echo_call(gateway: RunningGateway, peer: MeasuredPeer) -> None:
+    """Who calls `echo` hears its own tone and, after the test card, sees its own stamps."""
+    await peer.call(uri(gateway, "echo"))
+    await peer.wait_up()
+    await sees_and_hears(peer, PEER_HZ)
+    await peer.hangup()
+    await peer.wait_over()
+    await ended(gateway, "peer-hung-up")
+    await gateway.ready(READY_S)

@@ -1,0 +1,126 @@
+"""What a gateway has on the machine: its processes, files, sockets and shared memory, found without asking it."""
+
+import contextlib
+import socket
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.running_gateway import RunningGateway
+
+INSTANCE_VARIABLE = "JIBRI_SIP_INSTANCE_DIR"
+X_SOCKETS = Path("/tmp/.X11-unix")  # noqa: S108  (where X servers have them)
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """How much a gateway and its children hold at one moment.
+
+    Attributes:
+        processes: by name.
+        zombies: process ids of the dead that nobody has collected.
+        threads: of the gateway.
+        descriptors: open files of the gateway.
+        connections: sockets of all processes.
+        segments: System V shared memory segments of all processes.
+        files: in the runtime directory, without Chrome's profiles.
+        profiles: directories of Chrome's.
+        rss_mib: memory of the gateway.
+    """
+
+    processes: Counter[str]
+    zombies: list[int]
+    threads: int
+    descriptors: int
+    connections: int
+    segments: int
+    files: int
+    profiles: int
+    rss_mib: float
+
+
+def instance_processes(runtime_dir: Path) -> list[psutil.Process]:
+    """The living processes that bear the instance's mark, whoever their parent is by now."""
+    return [process for process in psutil.process_iter() if _bears_mark(process, str(runtime_dir))]
+
+
+def _bears_mark(process: psutil.Process, runtime_dir: str) -> bool:
+    with contextlib.suppress(psutil.Error):
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        # Chrome writes over its environment, but its profile is in the directory.
+        marked = process.environ().get(INSTANCE_VARIABLE) == runtime_dir
+        return marked or f"{runtime_dir}/chrome" in " ".join(process.cmdline())
+    return False
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run, and are not merely to be collected."""
+    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+
+def named(runtime_dir: Path, name: str) -> psutil.Process:
+    """The instance's one daemon of this name; of Chrome's many processes the first.
+
+    Raises:
+        AssertionError: there is none, or there are several.
+    """
+    found = [process for process in instance_processes(runtime_dir) if _is(process, name)]
+    assert len(found) == 1, (name, found)
+    return found[0]
+
+
+def _is(process: psutil.Process, name: str) -> bool:
+    with contextlib.suppress(psutil.Error):
+        command = process.cmdline()
+        # What Chrome starts of itself says what it is for.
+        return Path(command[0]).name == name and not any(each.startswith("--type=") for each in command)
+    return False
+
+
+def display_number(runtime_dir: Path) -> int:
+    """Number of the instance's X display."""
+    return int((runtime_dir / "display").read_text())
+
+
+def is_dead_display(number: int) -> bool:
+    """Whether there is a socket of this display that no server listens on."""
+    path = X_SOCKETS / f"X{number}"
+    with socket.socket(socket.AF_UNIX) as client:
+        return path.exists() and client.connect_ex(str(path)) != 0
+
+
+def holdings(gateway: RunningGateway) -> Holdings:
+    """What the gateway holds now."""
+    everything = gateway.processes()
+    names: Counter[str] = Counter()
+    zombies: list[int] = []
+    connections = 0
+    for process in everything:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                zombies.append(process.pid)
+                continue
+            names[process.name()] += 1
+            connections += len(process.net_connections("all"))
+    root = psutil.Process(gateway.pid)
+    return Holdings(
+        processes=names,
+        zombies=zombies,
+        threads=root.num_threads(),
+        descriptors=root.num_fds(),
+        connections=connections,
+        segments=_segments({process.pid for process in everything}),
+        files=sum(1 for path in gateway.runtime_dir.rglob("*") if "chrome" not in path.parts),
+        profiles=len(list((gateway.runtime_dir / "chrome").iterdir())),
+        rss_mib=root.memory_info().rss / 2**20,
+    )
+
+
+def _segments(creators: set[int]) -> int:
+    """How many System V shared memory segments these processes have made (proc(5): /proc/sysvipc/shm)."""
+    head, *rows = Path("/proc/sysvipc/shm").read_text().splitlines()
+    column = head.split().index("cpid")
+    return sum(int(row.split()[column]) in creators for row in rows)
