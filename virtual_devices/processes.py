@@ -233,15 +233,20 @@ def _state(pid: int) -> str:
 
 
 def leftovers(runtime_dir: Path) -> list[int]:
-    """The living processes of the same user that carry this instance's mark, without us and our ancestors."""
+    """The living processes of the same user that carry this instance's mark, without us and our ancestors.
+
+    Chromium writes its title over its environment; it is known by an option with a path in the runtime directory.
+    """
     mark = f"{INSTANCE_VARIABLE}={runtime_dir}".encode()
+    option = f"={runtime_dir}/".encode()
     own = _ancestors()
     found: list[int] = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) in own:
             continue
         with contextlib.suppress(OSError):
-            if mark in (entry / "environ").read_bytes().split(b"\0") and _state(int(entry.name)) != "Z":
+            marked = mark in (entry / "environ").read_bytes().split(b"\0")
+            if (marked or option in (entry / "cmdline").read_bytes()) and _state(int(entry.name)) != "Z":
                 found.append(int(entry.name))
     return found
 

@@ -154,6 +154,21 @@ async def test_reap_finds_only_its_own(tmp_path: Path) -> None:
         theirs.wait()
 
 
+def test_known_by_an_option(runtime_dir: Path) -> None:
+    """An unmarked process with an option that names a path in the directory is ours; a neighbour's is not."""
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    ours, neighbour = (
+        subprocess.Popen([*command, f"--user-data-dir={directory}/profile"], env={})
+        for directory in (runtime_dir, f"{runtime_dir}2")
+    )
+    try:
+        assert leftovers(runtime_dir) == [ours.pid]
+    finally:
+        for process in (ours, neighbour):
+            process.kill()
+            process.wait()
+
+
 async def test_reap_clears_the_display(runtime_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The socket of a dead X server goes; that of a living one that took the number since stays."""
     monkeypatch.setattr(processes, "X_DIRECTORY", runtime_dir.parent)
