@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.e2e.waiting import ended, in_state, until
+from tests.integration.browser.site import serve, write_certificate
 from tests.library import library_directory
 from tests.meeting import EmbeddedMeeting, MeetingOptions
 from tests.peer.measured import MeasuredPeer
@@ -151,6 +152,18 @@ async def test_meeting_server_down(logs: Path) -> None:
             assert await answer(gateway, "demo") == BAD_GATEWAY
             session = await ended(gateway, "meeting-unreachable")
             assert "base_url" in session["end"]["remedy"]
+
+
+async def test_certificate_of_another_name(logs: Path, tmp_path: Path) -> None:
+    """A meeting server with a certificate of another name gets no request; the caller hears 502, the log what to do."""
+    write_certificate(tmp_path / "server.pem", "elsewhere.example")
+    with serve(tmp_path / "server.pem") as site:
+        async with RunningGateway(site.url, log_file=logs / "certificate.log") as gateway:
+            assert await answer(gateway, "demo") == BAD_GATEWAY
+            session = await ended(gateway, "meeting-certificate-refused")
+            assert "certificate" in session["end"]["remedy"]
+            await gateway.ready(15)
+    assert not site.requests
 
 
 @pytest.mark.parametrize(
