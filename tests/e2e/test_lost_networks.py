@@ -1,0 +1,62 @@
+"""When the far side of either leg is gone without a word: the call ends by itself, and the slot is ready again."""
+
+import os
+import signal
+from pathlib import Path
+
+from tests.e2e.waiting import in_state
+from tests.library import library_directory
+from tests.meeting import EmbeddedMeeting, Participant
+from tests.peer.measured import MeasuredPeer
+from tests.running_gateway import RunningGateway
+
+# Short ones, so that the test is; what they are for stays the same.
+PEER_GONE = {"limits": {"no_media_timeout_s": 4.0}}
+MEETING_GONE = {"limits": {"ice_timeout_s": 4.0}}
+ENDS_S = 30.0
+READY_S = 15.0
+
+
+async def bridged(peer: MeasuredPeer, gateway: RunningGateway) -> None:
+    """Be in the room with both sides connected, and sound on its way."""
+    await peer.call(f"sip:demo@127.0.0.1:{gateway.sip_port}")
+    await peer.wait_up()
+    await in_state(gateway, "bridged")
+
+
+async def test_peer_vanishes(tmp_path: Path) -> None:
+    """A peer that is gone without BYE is noticed by its silence; it leaves the room, and the next call is taken."""
+    async with (
+        EmbeddedMeeting(tmp_path, library_directory()) as meeting,
+        RunningGateway(meeting.base_url, PEER_GONE) as gateway,
+    ):
+        async with MeasuredPeer(width=640, height=360, fps=15) as peer:
+            await bridged(peer, gateway)
+            os.kill(peer.pid, signal.SIGKILL)
+            session = await in_state(gateway, "ended", ENDS_S)
+        assert session["end"]["key"] == "no-media"
+        assert await meeting.occupants("demo") == []
+        await gateway.ready(READY_S)
+        async with MeasuredPeer(width=640, height=360, fps=15) as peer:
+            await bridged(peer, gateway)
+
+
+async def test_meeting_vanishes(tmp_path: Path) -> None:
+    """When the deployment falls silent and somebody else is there, the peer gets a BYE and the slot is ready."""
+    async with (
+        EmbeddedMeeting(tmp_path, library_directory()) as meeting,
+        RunningGateway(meeting.base_url, MEETING_GONE) as gateway,
+        Participant(meeting, "demo", name="alice", width=320, height=180, fps=10) as alice,
+        MeasuredPeer(width=640, height=360, fps=15) as peer,
+    ):
+        await bridged(peer, gateway)
+        await alice.wait_for(lambda now: bool(now.video), "the peer's picture")
+        # Stopped, it neither answers nor closes anything: what a cut cable looks like.
+        os.kill(meeting.pid, signal.SIGSTOP)
+        try:
+            await peer.wait_over(ENDS_S)
+            session = await in_state(gateway, "ended", ENDS_S)
+            assert session["end"]["key"] == "ice-failed", session["end"]
+            await gateway.ready(READY_S)
+        finally:
+            os.kill(meeting.pid, signal.SIGCONT)
