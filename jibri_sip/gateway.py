@@ -81,17 +81,6 @@ class Gateway:
         await self._endpoint.start()
         self._keeper = asyncio.create_task(self._keep_slot(), name="slot-keeper")
 
-    async def wait_ready(self) -> None:
-        """Wait until a call would be taken.
-
-        Raises:
-            GatewayError: the slot could not be made ready.
-        """
-        while not self._ready:
-            if self._failure is not None:
-                raise self._failure
-            await asyncio.sleep(0.02)
-
     async def close(self) -> None:
         """End the session properly, release everything; what was started is gone afterwards."""
         self._draining = True

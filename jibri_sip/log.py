@@ -7,15 +7,13 @@ An event is a short phrase in lower_snake (`session_bridged`), everything else i
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 import structlog
 from pydantic import SecretStr
 from structlog.typing import Processor
-
-from jibri_sip.clock import Clock, monotonic
 
 HIDDEN = "[hidden]"
 _SECRET_KEY = re.compile(
@@ -139,40 +137,3 @@ def summarise(log: structlog.typing.FilteringBoundLogger, facts: Mapping[str, An
     (log.info if normal else log.warning)(
         "session_summary", **{key: value for key, value in facts.items() if value is not None}
     )
-
-
-class ErrorCounter:
-    """For the hot path: counts errors, and says so at most once in an interval, with the last of them.
-
-    Args:
-        report: Called with the number of errors since the last report, and the last error's text.
-        interval_s: Least time between reports.
-        clock: Gives monotonic seconds.
-    """
-
-    def __init__(self, report: Callable[[int, str], None], interval_s: float = 1.0, clock: Clock = monotonic) -> None:
-        self._report = report
-        self._interval_s = interval_s
-        self._clock = clock
-        self._count = 0
-        self._last = ""
-        self._reported_at: float | None = None
-
-    def error(self, text: str) -> None:
-        """Count one error; the first is reported at once."""
-        self._count += 1
-        self._last = text
-        now = self._clock()
-        if self._reported_at is None or now - self._reported_at >= self._interval_s:
-            self._flush(now)
-
-    def tick(self) -> None:
-        """Report what was held back, if its time has come; to be called once in a while."""
-        now = self._clock()
-        if self._count and (self._reported_at is None or now - self._reported_at >= self._interval_s):
-            self._flush(now)
-
-    def _flush(self, now: float) -> None:
-        self._report(self._count, self._last)
-        self._count = 0
-        self._reported_at = now

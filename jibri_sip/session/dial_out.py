@@ -1,5 +1,7 @@
 """A room system is called into a meeting: first join, then INVITE; the peer's answer decides."""
 
+import asyncio
+
 from jibri_sip import log
 from jibri_sip.clock import monotonic
 from jibri_sip.dial_plan import Destination, Target
@@ -7,6 +9,7 @@ from jibri_sip.session.session import Parts, Session
 from jibri_sip.session.state import Event
 from jibri_sip.session.timeline import Stage
 from jibri_sip.session.visits import visit_for
+from jibri_sip.sip.call import Call
 from jibri_sip.sip.endpoint import Endpoint
 
 
@@ -29,12 +32,23 @@ class DialOut(Session):
             visit_for(self._target, settings.meeting, direction="outbound", sip_address=self._destination.uri)
         )
         self._move(Event.RING)
-        self.call = await self._endpoint.dial(
-            self._destination.uri,
-            caller_name=self._target.room,
-            timeout_s=settings.limits.ring_timeout_s,
-        )
+        self.call = await self._dial()
         log.bind(call_id=self.call.sip_call_id)
         self.timeline.mark(Stage.INVITE_SENT, monotonic())
         self._start(self._follow(self.call))
         await self._answered.wait()
+
+    async def _dial(self) -> Call:
+        dialling = asyncio.create_task(
+            self._endpoint.dial(
+                self._destination.uri,
+                caller_name=self._target.room,
+                timeout_s=self._parts.settings.limits.ring_timeout_s,
+            )
+        )
+        try:
+            return await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            # The INVITE may be out already, and nobody else knows of it: a phone must not ring for an ended session.
+            await (await dialling).hangup()
+            raise

@@ -69,10 +69,8 @@ async def test_peer_sees_cards_until_the_meeting(
     assert [picture for picture in pictures if not has_writing(picture)] == []
 
 
-async def test_next_call_shows_the_peer_nothing_of_the_last(
-    alice: Participant, gateway: RunningGateway, peer: MeasuredPeer, tmp_path: Path
-) -> None:
-    """After a call with a stamped picture, a call to an empty room shows cards and the page, never a stamp."""
+async def be_seen_and_leave(alice: Participant, gateway: RunningGateway, peer: MeasuredPeer) -> None:
+    """A call whose picture the meeting has seen; over, and the gateway ready for the next."""
     await peer.call(f"sip:demo@127.0.0.1:{gateway.sip_port}")
     await peer.wait_up()
     await alice.wait_for(lambda now: PARTICIPANT in now.video and now.video[PARTICIPANT].intact >= FRAMES, "the peer")
@@ -80,6 +78,13 @@ async def test_next_call_shows_the_peer_nothing_of_the_last(
     await peer.wait_over()
     await in_state(gateway, "ended")
     await gateway.ready(15)
+
+
+async def test_next_call_shows_the_peer_nothing_of_the_last(
+    alice: Participant, gateway: RunningGateway, peer: MeasuredPeer, tmp_path: Path
+) -> None:
+    """After a call with a stamped picture, a call to an empty room shows cards and the page, never a stamp."""
+    await be_seen_and_leave(alice, gateway, peer)
     await peer.report()
     peer.forget_events()
     await peer.call(f"sip:elsewhere@127.0.0.1:{gateway.sip_port}")
@@ -94,13 +99,7 @@ async def test_meeting_sees_a_card_until_the_next_peer_sends(
     alice: Participant, gateway: RunningGateway, peer: MeasuredPeer, tmp_path: Path
 ) -> None:
     """A peer that has not sent a picture yet is shown as a card of ours, never as the peer before."""
-    await peer.call(f"sip:demo@127.0.0.1:{gateway.sip_port}")
-    await peer.wait_up()
-    await alice.wait_for(lambda now: PARTICIPANT in now.video and now.video[PARTICIPANT].intact >= FRAMES, "the peer")
-    await peer.hangup()
-    await peer.wait_over()
-    await in_state(gateway, "ended")
-    await gateway.ready(15)
+    await be_seen_and_leave(alice, gateway, peer)
     await alice.report(reset=True)
     async with RawCaller(gateway.sip_port) as silent:
         silent.request("INVITE", sdp(AUDIO, VIDEO))

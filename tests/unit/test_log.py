@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from jibri_sip import log
-from jibri_sip.log import HIDDEN, ErrorCounter, redacted
+from jibri_sip.log import HIDDEN, redacted
 
 CANARY = "canary-7f3a"
 
@@ -149,20 +149,3 @@ def test_summary(stream: io.StringIO, normal: bool, level: str) -> None:
     (line,) = lines(stream)
     assert (line["event"], line["level"], line["talk_s"]) == ("session_summary", level, 3.0)
     assert "rtt_ms" not in line
-
-
-@given(st.lists(st.floats(0, 0.01), min_size=1, max_size=2000), st.floats(0.1, 5))
-def test_a_flood_of_errors_makes_few_lines(gaps: list[float], interval_s: float) -> None:
-    """However many errors come, there is at most one report an interval, and none is lost from the count."""
-    now = 0.0
-    reports: list[tuple[float, int, str]] = []
-    counter = ErrorCounter(lambda count, last: reports.append((now, count, last)), interval_s, lambda: now)
-    for number, gap in enumerate(gaps):
-        now += gap
-        counter.error(f"error {number}")
-    assert len(reports) <= now / interval_s + 1
-    now += interval_s
-    counter.tick()
-    counter.tick()
-    assert sum(count for _, count, _ in reports) == len(gaps)
-    assert reports[-1][2] == f"error {len(gaps) - 1}"
