@@ -97,8 +97,8 @@ class Audio:
         codec: on the SIP leg.
         tone_heard: whether the other side's tone was.
         latency_ms: of tone bursts, the whole way from one far end to the other.
-        gateway_latency_ms: of tone bursts, between a participant of the meeting and the RTP packet on the SIP leg
-            (PCMU): what the SIP peer's own buffers add is not in it.
+        gateway_latency_ms: the gateway's share: of tone bursts, from RTP packet to RTP packet (PCMU on the SIP leg, Opus
+            at the SFU).
     """
 
     codec: str | None = None
@@ -226,7 +226,7 @@ _PICTURE_ROWS: tuple[tuple[str, Callable[[Video], str]], ...] = (
 _SOUND_ROWS: tuple[tuple[str, Callable[[Audio], str]], ...] = (
     ("sound", _heard),
     ("sound latency, whole way, p50 / p95", lambda audio: pair(audio.latency_ms)),
-    ("sound latency, meeting to RTP, p50 / p95", lambda audio: pair(audio.gateway_latency_ms)),
+    ("sound latency, gateway's share, p50 / p95", lambda audio: pair(audio.gateway_latency_ms)),
 )
 
 

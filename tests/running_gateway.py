@@ -22,10 +22,14 @@ PORTS = range(20_000, 30_000)
 """Below those that the kernel gives to whoever asks for any (ip_local_port_range), lest it gives ours away."""
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of loopback that nobody has just now, for UDP and TCP."""
-    while not port_is_free(port := secrets.choice(PORTS)):
+    """A port of loopback that nobody has just now, for UDP and TCP, and that was not given to anybody before."""
+    while (port := secrets.choice(PORTS)) in _given or not port_is_free(port):
         pass
+    _given.add(port)
     return port
 
 

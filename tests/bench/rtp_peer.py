@@ -28,7 +28,7 @@ VIDEO_TYPE, SOUND_TYPE = 97, 0
 _CLOCK = 90000
 _PACKETS_A_SECOND = 50
 _BURST_S = 0.1
-_HEARD = 0.05
+_HEARD = 0.015  # a packet with a millisecond of the tone in it
 _QUIET_MS = 300  # silence before a burst counts as one
 _SO_TIMESTAMPNS = 35  # the same in Linux on all that we run on; socket has no name for it
 _RECEIVE_BYTES = 4 << 20
@@ -45,7 +45,7 @@ class Received:
         latencies_ms: from a stamp's time to the arrival of the last packet, of pictures with a new stamp.
         arrivals_ms: CLOCK_REALTIME of the same pictures.
         unreadable: pictures without a stamp.
-        bursts_ms: from the full second, when it was sounded, to the arrival of the packet in which a burst begins.
+        bursts_ms: CLOCK_REALTIME of the arrival of the packet in which a burst begins.
     """
 
     frames: int = 0
@@ -188,7 +188,7 @@ class RtpPeer:
             if pcmu.level(rtp.parse(data).payload, self._listen_hz) < _HEARD:
                 continue
             if at_ms - loud_ms > _QUIET_MS:
-                self.received.bursts_ms.append(at_ms % 1000)
+                self.received.bursts_ms.append(at_ms)
             loud_ms = at_ms
 
     def _watch(self) -> None:

@@ -33,6 +33,7 @@ class Occupant:
         presence: the last presence as XML, in which email, features and `sip_address` stand.
         connected: whether it has a connected session with the SFU.
         packets: RTP and RTCP packets that came from it.
+        bursts_ms: CLOCK_REALTIME at which its sound began to pass the SFU after a silence, ms.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Occupant:
     presence: str
     connected: bool
     packets: int
+    bursts_ms: Sequence[float]
 
 
 class EmbeddedMeeting:

@@ -95,6 +95,7 @@ class MeetingServer:
                     "presence": occupant.presence,
                     "connected": bool(endpoint and endpoint.is_connected),
                     "packets": endpoint.packets_in if endpoint else 0,
+                    "bursts_ms": endpoint.bursts.onsets_ms if endpoint else [],
                 }
             )
         return rows

@@ -16,6 +16,7 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from tests.meeting import jingle
 from tests.meeting.focus import Focus, Room
+from tests.meeting.levels import BurstWatch
 from tests.meeting.options import MeetingOptions
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Endpoint:
         is_accepted: whether it answered the offer.
         is_connected: whether media can flow.
         packets_in: RTP and RTCP packets that came from it.
+        bursts: when its sound began.
     """
 
     def __init__(self, nick: str, certificate: RTCCertificate, forward: Callable[["Endpoint", bytes], object]) -> None:
@@ -56,6 +58,7 @@ class Endpoint:
         self.is_accepted = False
         self.is_connected = False
         self.packets_in = 0
+        self.bursts = BurstWatch()
         self._certificate = certificate
         self._gatherer = RTCIceGatherer(iceServers=[])
         self._ice = RTCIceTransport(self._gatherer)
@@ -113,6 +116,7 @@ class Conference:
 
     async def _forward(self, sender: Endpoint, data: bytes) -> None:
         sender.packets_in += 1
+        sender.bursts.packet(data)
         for other in self._others(sender):
             if other.is_connected:
                 await other.send(data)

@@ -15,12 +15,15 @@
 #include <pulse/pulseaudio.h>
 
 #define BYTES_PER_MS (SOUND_RATE / 1000 * 2)
-#define RING_BYTES (60 * BYTES_PER_MS)        /* captured sound older than this is thrown away */
-#define STEP_BYTES (10 * BYTES_PER_MS)        /* in pieces of this */
-#define FRAGMENT_BYTES (10 * BYTES_PER_MS)    /* what Pulse is asked to deliver at a time */
-#define PLAY_TARGET_BYTES (40 * BYTES_PER_MS) /* one frame being played, one waiting */
-#define SETTLE_NS (5 * NS_PER_S)              /* what was not needed for so long is not needed */
-#define IDLE_NS (200 * NS_PER_MS)             /* nobody takes sound any more */
+#define RING_BYTES (60 * BYTES_PER_MS)            /* captured sound older than this is thrown away */
+#define STEP_BYTES (10 * BYTES_PER_MS)            /* in pieces of this */
+#define FRAGMENT_BYTES (5 * BYTES_PER_MS)         /* what Pulse is asked to deliver at a time */
+#define PLAY_TARGET_BYTES (40 * BYTES_PER_MS)     /* one frame being played, one waiting */
+#define SLACK_BYTES (3 * BYTES_PER_MS)            /* what is kept for jitter; what lies beyond it is delay */
+#define SLACK_AFTER_GAP_BYTES (10 * BYTES_PER_MS) /* where that was not enough */
+#define GAP_COUNTS_NS (10 * NS_PER_S)             /* lately, that is */
+#define SETTLE_NS (1 * NS_PER_S)                  /* what was not needed for so long is not needed */
+#define IDLE_NS (200 * NS_PER_MS)                 /* nobody takes sound any more */
 
 struct sound {
     pa_threaded_mainloop *loop; /* its lock guards all below */
@@ -30,7 +33,7 @@ struct sound {
     uint8_t ring[RING_BYTES];
     size_t ring_start, ring_size; /* [bytes] */
     size_t least;                 /* that was left after taking a frame since `settled_ns` [bytes] */
-    uint64_t settled_ns, taken_ns;
+    uint64_t settled_ns, taken_ns, gap_ns;
     struct sound_stats stats;
 };
 
@@ -70,23 +73,28 @@ static void ring_read(struct sound *sound, uint8_t *data, size_t size) {
     ring_drop(sound, size);
 }
 
-/* Keeps no more in the ring than jitter asks for: what lies there is delay. */
+static size_t slack(const struct sound *sound, uint64_t now) {
+    return sound->gap_ns && now - sound->gap_ns < GAP_COUNTS_NS ? SLACK_AFTER_GAP_BYTES : SLACK_BYTES;
+}
+
+/* Before a frame of `size` bytes is taken: keeps no more in the ring than jitter asks for; what lies there is delay. */
 static void settle(struct sound *sound, size_t size) {
     const uint64_t now = clock_now_ns();
-    if (now - sound->taken_ns > IDLE_NS) {
-        if (sound->ring_size > size + STEP_BYTES)
-            ring_drop(sound, sound->ring_size - size - STEP_BYTES);
-        sound->settled_ns = now;
-        sound->least = RING_BYTES;
-    } else if (now - sound->settled_ns > SETTLE_NS) {
-        if (sound->least > STEP_BYTES && sound->ring_size >= STEP_BYTES) {
-            ring_drop(sound, STEP_BYTES);
-            sound->stats.overrun++;
-        }
-        sound->settled_ns = now;
-        sound->least = RING_BYTES;
-    }
+    const bool idle = now - sound->taken_ns > IDLE_NS;
     sound->taken_ns = now;
+    if (!idle && now - sound->settled_ns < SETTLE_NS)
+        return;
+    if (idle) {
+        sound->gap_ns = 0;
+        sound->least = sound->ring_size > size ? sound->ring_size - size : 0;
+    }
+    const size_t kept = slack(sound, now);
+    if (sound->least > kept && sound->least <= sound->ring_size) {
+        ring_drop(sound, sound->least - kept);
+        sound->stats.overrun += !idle;
+    }
+    sound->settled_ns = now;
+    sound->least = RING_BYTES;
 }
 
 static void on_captured(pa_stream *stream, size_t size, void *data) {
@@ -114,6 +122,7 @@ bool sound_capture(struct sound *sound, int16_t *samples, size_t count) {
             sound->least = sound->ring_size;
     } else {
         sound->stats.silent++;
+        sound->gap_ns = clock_now_ns();
     }
     pa_threaded_mainloop_unlock(sound->loop);
     if (!enough)
