@@ -8,11 +8,11 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from urllib.parse import unquote_to_bytes
 
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from jibri_sip.config.model import DialInRule, DialOutSettings, MeetingSettings, Settings
 from jibri_sip.errors import (
@@ -57,6 +57,21 @@ class DialledCall:
 
 
 @dataclass(frozen=True)
+class Login:
+    """An XMPP account of the deployment.
+
+    Attributes:
+        domain: Its XMPP domain.
+        username: Its user part.
+        password: Its password.
+    """
+
+    domain: str
+    username: str
+    password: SecretStr
+
+
+@dataclass(frozen=True)
 class Target:
     """A meeting to join, and as whom.
 
@@ -67,6 +82,10 @@ class Target:
         display_name: Name to show in the meeting.
         password: Of the room, should it be locked.
         jwt: Token to show to the deployment.
+        email: Who we are to the deployment; None for what `[meeting]` makes of it.
+        statistics_id: Name in the deployment's call statistics; None for the configured one.
+        login: Account to enter with; None for that of `[meeting]`, at its own deployment.
+        config_overrides: More of the page's settings, on top of those of `[meeting]`.
     """
 
     base_url: str
@@ -75,6 +94,27 @@ class Target:
     display_name: str
     password: SecretStr | None = None
     jwt: SecretStr | None = None
+    email: str | None = None
+    statistics_id: str | None = None
+    login: Login | None = None
+    config_overrides: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SipAccount:
+    """An account at a SIP provider, for one session.
+
+    Attributes:
+        user: `user@domain`, perhaps with parameters (`;transport=tcp`), without `sip:`. It registers at the domain.
+        password: For digest authentication (RFC 8760).
+        contact: URI to be called at instead of our own address; None for our own.
+        proxy: URI of the outbound proxy; None for the account's domain.
+    """
+
+    user: str
+    password: SecretStr
+    contact: str | None = None
+    proxy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -288,6 +328,11 @@ def destination(to: str, dial_out: DialOutSettings) -> Destination:
     scheme = (match["scheme"] or "sip").lower()
     uri = f"{scheme}:{user}@{host}" + (f":{port}" if port is not None else "") + params
     return Destination(uri=uri, user=user, host=host, port=port, secure=scheme == "sips")
+
+
+def prefixed(called: Destination, prefix: str) -> Destination:
+    """The same with this before its user part, where a SIP provider routes by it."""
+    return replace(called, uri=called.uri.replace(":", f":{prefix}", 1), user=prefix + called.user)
 
 
 def _is_host(host: str) -> bool:

@@ -1,7 +1,7 @@
-"""The gateway: admits one session at a time, and keeps the slot ready for the next.
+"""The gateway: admits one session at a time, and tells how it stands.
 
 The SIP endpoint lives as long as the gateway does, so that callers always hear something; the slot (devices and
-Chrome) is renewed after each session and made anew when a part of it is lost.
+Chrome) is the keeper's, who has it ready again after each session.
 """
 
 import asyncio
@@ -14,33 +14,31 @@ from urllib.parse import quote
 
 from browser.errors import BrowserError
 from jibri_sip import __version__, errors, log
+from jibri_sip.announcer import Announcer
 from jibri_sip.clock import monotonic
 from jibri_sip.config.model import Settings
-from jibri_sip.dial_plan import DialledCall, Echo, Refusal, Target, destination, room_target, route
+from jibri_sip.dial_plan import DialledCall, Echo, Refusal, Target, destination, prefixed, room_target, route
 from jibri_sip.errors import GatewayError
-from jibri_sip.media.bridge import Bridge
 from jibri_sip.media.wiring import register_devices
 from jibri_sip.session import summary
+from jibri_sip.session.awaited import Awaited
 from jibri_sip.session.dial_in import DialIn
 from jibri_sip.session.dial_out import DialOut
 from jibri_sip.session.echo import EchoCall
 from jibri_sip.session.facts import DialOrder, PrepareOrder, Problem, SessionFacts, StatusFacts
+from jibri_sip.session.news import Availability, Happening, InstanceNews, Observer, SessionNews
+from jibri_sip.session.orders import ServiceOrder
 from jibri_sip.session.session import Parts, Session
-from jibri_sip.session.translate import from_browser, from_device
+from jibri_sip.session.translate import from_browser
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.endpoint import Endpoint
 from jibri_sip.sip.settings import SipSettings
-from jibri_sip.slot import Slot
-from virtual_devices.errors import DeviceError
+from jibri_sip.slot_keeper import SlotKeeper
 
 _log = log.logger("gateway")
 
 REMEMBERED = 50
 """Ended sessions that the API can still tell of."""
-RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Pauses between attempts to get a slot that does not start; the last one repeats."""
-CHECK_EVERY_S = 1.0
-"""How often an idle slot's Chrome is looked at."""
 CLOSE_S = 10.0
 
 
@@ -51,26 +49,28 @@ class _Prepared:
 
 
 class Gateway:
-    """One call slot with its SIP endpoint."""
+    """One call slot with its SIP endpoint.
+
+    Attributes:
+        retired: done with the process' exit code once the gateway was told to go and is idle.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._endpoint = Endpoint(
             SipSettings.from_config(settings), partial(register_devices, settings.video), self._incoming
         )
-        self._slot: Slot | None = None
-        self._ready = False
-        self._failure: GatewayError | None = None
+        self._keeper = SlotKeeper(settings, self._changed, self._slot_lost)
         self._draining = False
         self._session: Session | None = None
         self._past: deque[SessionFacts] = deque(maxlen=REMEMBERED)
         self._prepared: _Prepared | None = None
-        self._attention = asyncio.Event()
-        self._lost: GatewayError | None = None
-        self._used = False
+        self._expired = False
+        self._exit_code: int | None = None
+        self._news = Announcer(InstanceNews(Availability.BUSY))
         self._tasks: set[asyncio.Task[None]] = set()
-        self._keeper: asyncio.Task[None] | None = None
         self._started_at = monotonic()
+        self.retired: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
         """Open the SIP sockets and begin to make the slot ready.
@@ -79,7 +79,7 @@ class Gateway:
             GatewayError: a port is taken, an address is not ours, a certificate cannot be read.
         """
         await self._endpoint.start()
-        self._keeper = asyncio.create_task(self._keep_slot(), name="slot-keeper")
+        self._keeper.start()
 
     async def close(self) -> None:
         """End the session properly, release everything; what was started is gone afterwards."""
@@ -88,87 +88,8 @@ class Gateway:
             self._session.end(errors.ShuttingDown())
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_S)
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-        await self._drop_slot()
+        await self._keeper.close()
         await self._endpoint.close()
-
-    # Keeping the slot ----------------------------------------------------------------------------
-
-    async def _keep_slot(self) -> None:
-        failures = 0
-        while True:
-            try:
-                await self._make_ready()
-                failures = 0
-                await self._until_needed()
-            except GatewayError as error:
-                failures += 1
-                await self._pause(error, failures)
-            except Exception as error:
-                _log.exception("slot_keeper_failed")
-                failures += 1
-                await self._pause(errors.InternalError(type(error).__name__), failures)
-
-    async def _pause(self, error: GatewayError, failures: int) -> None:
-        """Say why there is no slot, and wait before the next attempt."""
-        self._failure = error
-        pause = RETRY_S[min(failures, len(RETRY_S)) - 1]
-        _log.error("slot_failed", error=error.message, remedy=error.remedy, retry_s=pause)
-        await asyncio.sleep(pause)
-
-    async def _make_ready(self) -> None:
-        """Renew the slot, or make one where there is none (any more)."""
-        began = monotonic()
-        lost, self._lost = self._lost, None
-        try:
-            if lost is not None:
-                await self._drop_slot()
-            if self._slot is None:
-                slot = Slot(self._settings, self._settings.instance.runtime_dir, self._lose)
-                await slot.start()
-                self._slot = slot
-                self._bridge = Bridge(slot.canvas, slot.screen, slot.camera)
-                self._bridge.cover()
-            else:
-                await self._slot.renew()
-        except DeviceError as error:
-            await self._drop_slot()
-            raise from_device(error) from error
-        except BrowserError as error:
-            await self._drop_slot()
-            raise from_browser(error) from error
-        self._failure = None
-        self._ready = True
-        _log.info("slot_ready", after_s=round(monotonic() - began, 2))
-
-    async def _drop_slot(self) -> None:
-        slot, self._slot = self._slot, None
-        if slot is not None:
-            await slot.close()
-
-    async def _until_needed(self) -> None:
-        """Wait until the slot was used or a part of it is lost, and no session is in it."""
-        while self._session is not None or not (self._used or self._lost):
-            self._attention.clear()
-            # Not wait_for: that of Python 3.11 swallows a cancellation which comes together with the event.
-            try:
-                async with asyncio.timeout(CHECK_EVERY_S):
-                    await self._attention.wait()
-            except TimeoutError:
-                if self._slot is not None and not self._slot.chrome_alive() and self._session is None:
-                    self._lose(errors.BrowserLost())
-        self._ready = False
-        self._used = False
-
-    def _lose(self, error: GatewayError) -> None:
-        self._lost = error
-        self._ready = False
-        _log.warning("slot_lost", error=error.message)
-        if self._session is not None:
-            self._session.end(error)
-        self._attention.set()
 
     # Sessions ------------------------------------------------------------------------------------
 
@@ -187,7 +108,7 @@ class Gateway:
             headers=call.headers,
         )
         try:
-            decision = self._decide(dialled)
+            decision = None if self._awaits(call) else self._decide(dialled)
         except GatewayError as error:
             _log.info("call_refused", peer=call.remote_uri, user=dialled.user[:100], error=error.key)
             await call.reject(error.sip_code, error.summary)
@@ -196,12 +117,19 @@ class Gateway:
             _log.exception("routing_failed", peer=call.remote_uri)
             await call.reject(errors.InternalError.sip_code, errors.InternalError.summary)
             return
+        if decision is None:
+            return
         parts = self._parts()
         if isinstance(decision, Echo):
             await self._carry(EchoCall(parts, call))
         else:
             self._prepared = None
             await self._carry(DialIn(parts, call, decision))
+
+    def _awaits(self, call: Call) -> bool:
+        """Whether the present session was waiting for a call, and takes this one."""
+        session = self._session
+        return isinstance(session, Awaited) and self._settings.dial_in.mode != "off" and session.offer(call)
 
     def _decide(self, dialled: DialledCall) -> Target | Echo:
         """What the call gets.
@@ -217,16 +145,24 @@ class Gateway:
 
     async def _carry(self, session: Session) -> None:
         """Let the session live in the slot."""
-        self._session = session
+        if self._session is not session:
+            self._admit(session)
         try:
             await session.run()
         finally:
             self._past.appendleft(summary.session_facts(session))
-            self._ready = False
-            self._used = True
+            self._expired = self._settings.jibri.single_use
             self._session = None
             session.over.set()
-            self._attention.set()
+            self._tell(session, Happening.ENDED)
+            self._keeper.give_back()
+
+    def _admit(self, session: Session) -> None:
+        self._session = session
+        self._keeper.lend()
+        if session.order is not None and session.order.usage_timeout_s > 0:
+            loop = asyncio.get_running_loop()
+            loop.call_later(session.order.usage_timeout_s, session.end, errors.UsageTimeout())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -239,20 +175,21 @@ class Gateway:
             _log.error("session_crashed", exc_info=error)
 
     def _parts(self) -> Parts:
-        if self._slot is None:
-            raise errors.NotReady
-        return Parts(self._settings, self._slot, self._bridge)
+        return Parts(self._settings, self._keeper.slot, self._keeper.bridge, self._tell)
+
+    def _slot_lost(self, error: GatewayError) -> None:
+        if self._session is not None:
+            self._session.end(error)
 
     def _check_free(self) -> None:
         """Raise what keeps a session from being admitted now."""
+        if self._expired:
+            raise errors.Expired
         if self._draining:
             raise errors.Draining
         if self._session is not None:
             raise errors.Busy
-        if self._failure is not None:
-            raise self._failure
-        if not self._ready:
-            raise errors.NotReady
+        self._keeper.check_ready()
 
     def _prepared_target(self) -> Target | None:
         if self._prepared is not None and monotonic() >= self._prepared.until:
@@ -271,19 +208,21 @@ class Gateway:
             instance=self._settings.instance.number,
             slot=self._slot_state(),
             draining=self._draining,
-            problem=Problem.of(self._failure) if self._failure is not None else None,
+            problem=Problem.of(self._keeper.failure) if self._keeper.failure is not None else None,
             sip=[f"{name}:{host}:{port}" for name, port in listening if port],
             meeting=self._settings.meeting.base_url,
             uptime_s=round(monotonic() - self._started_at, 1),
             session=summary.session_facts(self._session) if self._session is not None else None,
         )
 
-    def _slot_state(self) -> Literal["preparing", "idle", "busy", "failed"]:
+    def _slot_state(self) -> Literal["preparing", "idle", "busy", "failed", "expired"]:
         if self._session is not None:
             return "busy"
-        if self._failure is not None:
+        if self._expired:
+            return "expired"
+        if self._keeper.failure is not None:
             return "failed"
-        return "idle" if self._ready else "preparing"
+        return "idle" if self._keeper.ready else "preparing"
 
     async def sessions(self) -> list[SessionFacts]:
         """The present session and the last ones, newest first."""
@@ -316,8 +255,10 @@ class Gateway:
             password=order.password,
         )
         self._check_free()
-        session = DialOut(self._parts(), self._endpoint, target, called)
-        self._session = session
+        return self._begin(DialOut(self._parts(), self._endpoint, target, called))
+
+    def _begin(self, session: Session) -> SessionFacts:
+        self._admit(session)
         self._spawn(self._carry(session))
         return summary.session_facts(session)
 
@@ -354,6 +295,96 @@ class Gateway:
         await session.over.wait()
         return await self.session(session.id)
 
+    async def mute(self, session_id: str, *, audio: bool | None = None, video: bool | None = None) -> SessionFacts:
+        """Mute or unmute the room system in the meeting; None leaves as it is.
+
+        Raises:
+            SessionUnknown: this session is not going on, or is in no meeting.
+        """
+        session = self._session
+        if session is None or session.id != session_id or session.room is None:
+            raise errors.SessionUnknown(session_id)
+        slot = self._keeper.slot
+        try:
+            if audio is not None:
+                await slot.browse(slot.page.set_audio_muted, audio)
+            if video is not None:
+                await slot.browse(slot.page.set_video_muted, video)
+        except BrowserError as error:
+            raise from_browser(error) from error
+        return await self.session(session_id)
+
+    async def send_dtmf(self, session_id: str, digits: str) -> SessionFacts:
+        """Press keys (0-9, A-D, *, #) towards the peer (RFC 4733, else INFO).
+
+        Raises:
+            SessionUnknown: this session has no call.
+        """
+        session = self._session
+        if session is None or session.id != session_id or session.call is None:
+            raise errors.SessionUnknown(session_id)
+        await session.call.send_dtmf(digits)
+        return await self.session(session_id)
+
     async def drain(self) -> None:
         """Take no new sessions; the present one goes on."""
         self._draining = True
+        self._changed()
+
+    # For those who speak Jibri's protocols -------------------------------------------------------
+
+    @property
+    def instance(self) -> InstanceNews:
+        """How the instance stands."""
+        return self._news.instance
+
+    def observe(self, observer: Observer) -> None:
+        """Tell this observer from now on."""
+        self._news.observe(observer)
+
+    def start_service(self, order: ServiceOrder) -> SessionFacts:
+        """Begin a session; returns at once. What becomes of it, observers are told.
+
+        Raises:
+            GatewayError: it takes no session now, or would never take this one.
+        """
+        if order.await_call_s is not None:
+            if self._settings.dial_in.mode == "off":
+                raise errors.DialInOff
+            self._check_free()
+            return self._begin(Awaited(self._parts(), self._endpoint, order))
+        called = destination(order.sip_address, self._settings.dial_out)
+        self._check_free()
+        called = prefixed(called, self._settings.jibri.outbound_prefix)
+        return self._begin(DialOut(self._parts(), self._endpoint, order.target, called, order))
+
+    async def stop_service(self, error: GatewayError) -> None:
+        """End the present session, if there is one, for this reason; returns when it has ended."""
+        session = self._session
+        if session is not None:
+            session.end(error)
+            await session.over.wait()
+
+    def retire(self, exit_code: int, *, at_once: bool = False) -> None:
+        """Take no more sessions, and let the process end with this code when idle (or at once, ending the session)."""
+        self._draining = True
+        self._exit_code = exit_code
+        if at_once and self._session is not None:
+            self._session.end(errors.ShuttingDown())
+        self._changed()
+
+    def _tell(self, session: Session, happening: Happening) -> None:
+        reason = session.standing.reason if happening is Happening.ENDED else None
+        self._news.tell_session(SessionNews(happening, summary.session_facts(session), session.order, reason))
+
+    def _changed(self) -> None:
+        """Tell how the instance stands, if that is otherwise than before; and be gone if it was told to."""
+        if self._expired:
+            availability = Availability.EXPIRED
+        elif self._keeper.ready and self._session is None and not self._draining:
+            availability = Availability.IDLE
+        else:
+            availability = Availability.BUSY
+        self._news.tell_instance(InstanceNews(availability, self._keeper.failure))
+        if self._exit_code is not None and self._session is None and not self.retired.done():
+            self.retired.set_result(self._exit_code)

@@ -115,6 +115,23 @@ class EpConfig:
     logConfig: LogConfig
     medConfig: MediaConfig
 
+class StringVector(_Vector[str]): ...
+
+class AuthCredInfo:
+    def __init__(self, scheme: str, realm: str, username: str, data_type: int, data: str) -> None: ...
+
+class AuthCredInfoVector(_Vector[AuthCredInfo]): ...
+
+class AccountRegConfig:
+    registrarUri: str
+    timeoutSec: int
+    retryIntervalSec: int
+
+class AccountSipConfig:
+    authCreds: AuthCredInfoVector
+    proxies: StringVector
+    contactForced: str
+
 class AccountCallConfig:
     timerUse: int
     timerMinSESec: int
@@ -149,6 +166,8 @@ class AccountMediaConfig:
 
 class AccountConfig:
     idUri: str
+    regConfig: AccountRegConfig
+    sipConfig: AccountSipConfig
     callConfig: AccountCallConfig
     natConfig: AccountNatConfig
     videoConfig: AccountVideoConfig
@@ -370,6 +389,12 @@ class Call:
     def onCallTransferRequest(self, prm: OnCallTransferRequestParam) -> None: ...
     def onCallReplaceRequest(self, prm: OnCallReplaceRequestParam) -> None: ...
 
+class OnRegStateParam:
+    status: int
+    code: int
+    reason: str
+    expiration: int
+
 class AccountInfo:
     uri: str
 
@@ -379,6 +404,7 @@ class Account:
     def getInfo(self) -> AccountInfo: ...
     def shutdown(self) -> None: ...
     def onIncomingCall(self, prm: OnIncomingCallParam) -> None: ...
+    def onRegState(self, prm: OnRegStateParam) -> None: ...
 
 class Endpoint:
     def libCreate(self) -> None: ...

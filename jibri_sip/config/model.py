@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, model_validator
 
+from jibri_sip.config.control import JibriSettings, MetricsSettings, WebhookSettings, XmppSettings
 from jibri_sip.config.types import (
     BaseUrl,
     CalleePattern,
@@ -24,17 +25,11 @@ from jibri_sip.config.types import (
     SecretFile,
     Section,
     Tenant,
+    one_of,
 )
 
 RTP_PORTS = 100
 """UDP ports that an instance has for media; a call uses two for each stream, and a stream is not reused at once."""
-
-
-def _one_of(section: Section, *names: str) -> None:
-    """Raise ValueError when more than one of the settings is given."""
-    given = [name for name in names if getattr(section, name) is not None]
-    if len(given) > 1:
-        raise ValueError(f"give {' or '.join(given)}, not both")
 
 
 class InstanceSettings(Section):
@@ -62,7 +57,7 @@ class XmppLogin(Section):
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
-        _one_of(self, "password", "password_file")
+        one_of(self, "password", "password_file")
         if self.secret is None:
             raise ValueError("needs password_file or password")
         return self
@@ -106,8 +101,8 @@ class MeetingSettings(Section):
 
     @model_validator(mode="after")
     def _one_each(self) -> Self:
-        _one_of(self, "password", "password_file")
-        _one_of(self, "jwt", "jwt_file")
+        one_of(self, "password", "password_file")
+        one_of(self, "jwt", "jwt_file")
         return self
 
     @property
@@ -203,8 +198,8 @@ class DialInRule(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _one_of(self, "password", "password_file")
-        _one_of(self, "jwt", "jwt_file")
+        one_of(self, "password", "password_file")
+        one_of(self, "jwt", "jwt_file")
         if self.refuse is not None and self.model_fields_set & {"room", "base_url", "tenant", "display_name"}:
             raise ValueError("refuses the call, so it cannot name a room as well")
         if self.room is not None:
@@ -336,7 +331,7 @@ class ApiSettings(Section):
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
-        _one_of(self, "token", "token_file")
+        one_of(self, "token", "token_file")
         if self.secret is None and not self.on_loopback:
             raise ValueError(f"host {self.host} can be reached from elsewhere, so token_file is needed")
         if self.secret is not None and re.fullmatch("[!-~]{16,}", self.secret.get_secret_value()) is None:
@@ -404,6 +399,12 @@ class Settings(_Numbered):
     camera: CameraSettings = Field(default_factory=CameraSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
+    jibri: JibriSettings = Field(default_factory=JibriSettings)
+    xmpp: Annotated[tuple[XmppSettings, ...], Field(strict=False)] = Field(
+        default=(), description="Deployments whose jicofo orders sessions."
+    )
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
 
@@ -428,6 +429,7 @@ def _derived_defaults(number: int) -> dict[str, dict[str, Any]]:
         },
         "camera": {"label": f"SIP_Room_{number}"},
         "api": {"port": 2222 + offset},
+        "jibri": {"internal_port": 3333 + offset},
     }
 
 

@@ -19,6 +19,13 @@ class Section(BaseModel):
     )
 
 
+def one_of(section: Section, *names: str) -> None:
+    """Raise ValueError when more than one of the settings is given."""
+    given = [name for name in names if getattr(section, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"give {' or '.join(given)}, not both")
+
+
 def _read_secret(value: Any) -> SecretStr:
     """The content of the file, without the newline at its end; none but owner and group may be able to read it."""
     if isinstance(value, SecretStr):

@@ -201,6 +201,50 @@ class PictureFrozen(GatewayError):
     retryable = True
 
 
+class Expired(GatewayError):
+    """A single-use instance has had its session."""
+
+    key = "expired"
+    summary = "This instance was for a single session and has had it"
+    remedy = "Start it anew, or set jibri.single_use = false."
+    sip_code = 503
+    http_status = 503
+    retryable = True
+
+
+class CallNotCome(GatewayError):
+    """A call was awaited, and nobody called in time."""
+
+    key = "call-not-come"
+    summary = "The call that was awaited did not come"
+    remedy = "See whether the provider routes calls to this instance, and how long it takes."
+    sip_code = 480
+    http_status = 504
+    retryable = True
+
+
+class RegistrationFailed(GatewayError):
+    """The provider of the session's SIP account did not register us, so no call can come."""
+
+    key = "registration-failed"
+    summary = "The SIP account was not registered"
+    remedy = "See user, password and proxy of the account, and whether the provider can be reached."
+    sip_code = 480
+    http_status = 502
+    retryable = True
+
+
+class ControlLost(GatewayError):
+    """The XMPP connection over which the session was ordered is gone; jicofo starts a new session elsewhere."""
+
+    key = "control-lost"
+    summary = "The connection to who ordered the session was lost"
+    remedy = "See whether the XMPP server runs and can be reached."
+    sip_code = 503
+    http_status = 503
+    retryable = True
+
+
 class SessionUnknown(GatewayError):
     """No session has this id, now or lately."""
 

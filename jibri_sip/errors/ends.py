@@ -68,3 +68,18 @@ class ShuttingDown(CallEnded):
     sip_code = 503
     http_status = 503
     retryable = True
+
+
+class UsageTimeout(CallEnded):
+    """The session was as long as the environment that ordered it allows (`usage_timeout_s`)."""
+
+    key = "usage-timeout"
+    summary = "The session reached the longest time that its orderer allows"
+
+
+class OrdererStopped(CallEnded):
+    """Who ordered the session ended it: jicofo, or the component sidecar."""
+
+    key = "orderer-stopped"
+    summary = "The session was ended by who ordered it"
+    by = Party.OPERATOR

@@ -4,6 +4,7 @@ import asyncio
 
 from jibri_sip.clock import monotonic
 from jibri_sip.dial_plan import Target
+from jibri_sip.session.news import Happening
 from jibri_sip.session.session import Parts, Session
 from jibri_sip.session.state import Event
 from jibri_sip.session.timeline import Stage
@@ -27,7 +28,7 @@ class DialIn(Session):
         self.timeline.mark(Stage.RINGING, monotonic())
         self._parts.bridge.connecting(self._target.room, self._peer_name())
         self._move(Event.JOIN)
-        visit = visit_for(self._target, settings.meeting, direction="inbound", sip_address=self.call.remote_uri)
+        visit = visit_for(self._target, settings, direction="inbound", sip_address=self.call.remote_uri)
         join = asyncio.create_task(self._join(visit))
         try:
             await asyncio.wait({join}, timeout=settings.dial_in.answer_within_s)
@@ -35,6 +36,7 @@ class DialIn(Session):
                 join.result()
             await self.call.answer()
             await join
+            self._tell(Happening.STARTED)
         finally:
             join.cancel()
         await self._answered.wait()

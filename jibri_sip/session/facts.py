@@ -90,8 +90,9 @@ class StatusFacts(_Facts):
 
     version: str
     instance: int
-    slot: Literal["preparing", "idle", "busy", "failed"] = Field(
-        description="Being made ready; ready for a call; in a call; not to be made ready until the problem is solved."
+    slot: Literal["preparing", "idle", "busy", "failed", "expired"] = Field(
+        description="Being made ready; ready for a call; in a call; not to be made ready until the problem is solved; "
+        "single use, and used."
     )
     draining: bool = Field(default=False, description="Takes no new calls.")
     problem: Problem | None = Field(default=None, description="What keeps the slot from being ready.")

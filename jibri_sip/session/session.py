@@ -8,7 +8,7 @@ everybody who was told of the start is told of the end exactly once. How a sessi
 import asyncio
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,6 +22,8 @@ from jibri_sip.config.model import Settings
 from jibri_sip.errors import GatewayError
 from jibri_sip.media.bridge import Bridge
 from jibri_sip.session import looks, summary
+from jibri_sip.session.news import Happening
+from jibri_sip.session.orders import ServiceOrder
 from jibri_sip.session.reasons import EndReason
 from jibri_sip.session.state import Event, Standing, State
 from jibri_sip.session.timeline import Stage, Timeline
@@ -50,11 +52,19 @@ Direction = Literal["dial-in", "dial-out", "echo"]
 
 @dataclass(frozen=True)
 class Parts:
-    """What a session works with; lent by the gateway."""
+    """What a session works with; lent by the gateway.
+
+    Attributes:
+        settings: the gateway's.
+        slot: devices and page.
+        bridge: what each side sees.
+        tell: whoever is to know what happens to the session.
+    """
 
     settings: Settings
     slot: Slot
     bridge: Bridge
+    tell: Callable[["Session", Happening], None]
 
 
 class Session(ABC):
@@ -65,6 +75,7 @@ class Session(ABC):
         direction: who dialled.
         peer: the SIP address at the far end.
         room: the room joined; None for an echo call.
+        order: what it was ordered with over one of Jibri's protocols; None where it was not.
         timeline: what happened when.
         standing: state, and once it ends, why.
         quality: the last statistics of the call.
@@ -73,10 +84,11 @@ class Session(ABC):
 
     direction: Direction
 
-    def __init__(self, parts: Parts, peer: str, room: str | None) -> None:
+    def __init__(self, parts: Parts, peer: str, room: str | None, order: ServiceOrder | None = None) -> None:
         self.id = uuid.uuid4().hex[:12]
         self.peer = peer
         self.room = room
+        self.order = order
         self.timeline = Timeline(utc_now(), monotonic())
         self.standing = Standing()
         self.quality = CallStats()
@@ -102,6 +114,7 @@ class Session(ABC):
         """Live from the request to the end; the slot is free of this session afterwards."""
         with log.bound(session_id=self.id, call_id=self.call.sip_call_id if self.call else ""):
             _log.info("session_requested", direction=self.direction, peer=self.peer, room=self.room)
+            self._tell(Happening.REQUESTED)
             self._start(self._live())
             if self.call is not None:
                 self._start(self._follow(self.call))
@@ -112,6 +125,7 @@ class Session(ABC):
                 task.cancel()
             await self._wind_down(reason)
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._release()
             self._move(Event.ENDED)
             self.timeline.mark(Stage.ENDED, monotonic())
             log.summarise(_log, summary.facts(self), normal=reason.normal)
@@ -143,6 +157,9 @@ class Session(ABC):
         except Exception as error:
             _log.exception("session_failed")
             self.end(errors.InternalError(type(error).__name__))
+
+    def _tell(self, happening: Happening) -> None:
+        self._parts.tell(self, happening)
 
     def _move(self, event: Event, reason: EndReason | None = None) -> None:
         before = self.standing.state
@@ -223,6 +240,7 @@ class Session(ABC):
                 case sip.Answered():
                     self.timeline.mark(Stage.ANSWERED, monotonic())
                     self._answered.set()
+                    self._tell(Happening.ANSWERED)
                 case sip.MediaUp(video=video):
                     self.timeline.mark(Stage.MEDIA_UP, monotonic())
                     if self.standing.state is not State.HELD:
@@ -277,6 +295,9 @@ class Session(ABC):
         for result in results:
             if isinstance(result, BaseException):
                 _log.warning("wind_down_incomplete", error=f"{type(result).__name__}: {result}")
+
+    async def _release(self) -> None:  # noqa: B027  (most kinds took nothing)
+        """Give back what this kind of session took besides the two legs."""
 
     async def _cover(self) -> None:
         self._parts.bridge.cover()

@@ -1,10 +1,16 @@
-"""The account: how calls are set up and what their media looks like; takes the calls that come in."""
+"""Accounts: how calls are set up and what their media looks like; they take the calls that come in.
+
+One account is always there, for whoever calls this machine's address. A session that was ordered with an account at a
+SIP provider has one of its own for as long as it lasts.
+"""
 
 from collections.abc import Callable
 
 import pjsua2 as pj
 import structlog
 
+from jibri_sip.dial_plan import SipAccount
+from jibri_sip.sip import message
 from jibri_sip.sip.settings import SipSettings
 from jibri_sip.sip.transport import dscp
 
@@ -21,6 +27,9 @@ _MIN_SESSION_EXPIRES_S = 90
 _PACED_BPS = 20_000_000
 """Rate at which the packets of one frame leave. PJMEDIA's default, three times the average, would hold a keyframe, and
 the decoder with it, for 70 ms."""
+_REGISTERED_S = 300
+"""Validity of a registration. Short: should we die, the provider shall not send calls here for long."""
+_REGISTER_AGAIN_S = 5
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (compared with, not bound to)
 
 
@@ -43,6 +52,41 @@ def account_config(settings: SipSettings, identity: str, screen: int, camera: in
     config.natConfig.sdpNatRewriteUse = False
     _configure_video(config.videoConfig, screen, camera)
     _configure_media(config.mediaConfig, settings)
+    return config
+
+
+def provider_config(settings: SipSettings, login: SipAccount, screen: int, camera: int) -> pj.AccountConfig:
+    """The configuration of a session's own account, which registers at the provider (RFC 3261 section 10).
+
+    Args:
+        settings: the endpoint's.
+        login: the account.
+        screen: number of the capture device.
+        camera: number of the render device.
+
+    Raises:
+        ValueError: user, contact or proxy is no SIP address.
+    """
+    own = message.SipUri.parse(f"sip:{login.user}")
+    if not own.user:
+        raise ValueError("the account has no user part")
+    config = account_config(settings, f"<sip:{login.user}>", screen, camera)
+    config.regConfig.registrarUri = f"sip:{login.user.rpartition('@')[2]}"
+    config.regConfig.timeoutSec = _REGISTERED_S
+    config.regConfig.retryIntervalSec = _REGISTER_AGAIN_S
+    credentials = pj.AuthCredInfoVector()
+    credentials.append(pj.AuthCredInfo("digest", "*", own.user, 0, login.password.get_secret_value()))
+    config.sipConfig.authCreds = credentials
+    if login.proxy:
+        message.SipUri.parse(login.proxy)
+        proxies = pj.StringVector()
+        proxies.append(login.proxy)
+        config.sipConfig.proxies = proxies
+    if login.contact:
+        message.SipUri.parse(message.split_address(login.contact)[1])
+        config.sipConfig.contactForced = login.contact
+    # The registrar sees which address we come from (RFC 3581); behind a router it is the one to be called at.
+    config.natConfig.contactRewriteUse = int(not login.contact and not settings.public_address)
     return config
 
 
@@ -74,11 +118,26 @@ def _configure_media(config: pj.AccountMediaConfig, settings: SipSettings) -> No
 
 
 class Account(pj.Account):
-    """Hands incoming calls over. `on_invite` runs on the PJSIP thread and must keep a reference to the call."""
+    """Hands incoming calls over. `on_invite` runs on the PJSIP thread and must keep a reference to the call.
 
-    def __init__(self, on_invite: Callable[["Account", int, str], None]) -> None:
+    Attributes:
+        uri: the account's address, for From.
+        on_registered: told the outcome of each registration, on the PJSIP thread: the response's code and reason.
+    """
+
+    def __init__(self, uri: str, on_invite: Callable[["Account", int, str], None]) -> None:
         super().__init__()
+        self.uri = uri
+        self.on_registered: Callable[[int, str], None] = _unheard
         self._on_invite = on_invite
+
+    def onRegState(self, prm: pj.OnRegStateParam) -> None:  # noqa: N802
+        """The registrar answered, or did not."""
+        try:
+            log.info("sip_registration", account=self.uri, code=prm.code, reason=prm.reason, expires_s=prm.expiration)
+            self.on_registered(prm.code, prm.reason)
+        except Exception:
+            log.exception("registration_callback_failed")
 
     def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:  # noqa: N802  (PJSIP's name)
         """INVITE; PJSIP has answered 100."""
@@ -87,3 +146,7 @@ class Account(pj.Account):
         except Exception:
             # Without a reference to it the call is refused by its destructor.
             log.exception("incoming_call_failed")
+
+
+def _unheard(_code: int, _reason: str) -> None:
+    """Where outcomes go that nobody asked for."""

@@ -12,12 +12,14 @@ import pjsua2 as pj
 import structlog
 
 from jibri_sip import __version__
-from jibri_sip.errors import DestinationInvalid
+from jibri_sip.dial_plan import SipAccount
+from jibri_sip.errors import DestinationInvalid, RegistrationFailed
 from jibri_sip.sip import codecs, message, trace, transport
-from jibri_sip.sip.account import Account, account_config
+from jibri_sip.sip.account import Account, account_config, provider_config
 from jibri_sip.sip.call import Call, Facts
 from jibri_sip.sip.events import CallEvent, Ended
 from jibri_sip.sip.leg import Leg, Wiring
+from jibri_sip.sip.provider import Provider
 from jibri_sip.sip.settings import Device, DeviceNames, SipSettings
 from jibri_sip.sip.thread import PjsipThread, SipError
 from jibri_sip.sip.transport import Ports
@@ -58,6 +60,8 @@ class Endpoint:
         # Lives on the PJSIP thread, as do all that follow.
         self._pj: pj.Endpoint | None = None
         self._account: Account | None = None
+        self._providers: list[Provider] = []
+        self._provider_config: Callable[[SipAccount], pj.AccountConfig]
         self._wiring: Wiring | None = None
         self._closing = False
         self._legs: dict[str, Leg] = {}
@@ -102,6 +106,7 @@ class Endpoint:
         video: bool = True,
         timeout_s: float = 60.0,
         headers: Mapping[str, str] | None = None,
+        provider: Provider | None = None,
     ) -> Call:
         """Call a peer; what becomes of it is told by the call's events.
 
@@ -111,6 +116,7 @@ class Endpoint:
             video: whether to offer video.
             timeout_s: how long the peer may ring, in seconds; then the call is cancelled and ends with 408.
             headers: more header fields of the INVITE.
+            provider: the account to call with; None for none.
 
         Raises:
             DestinationInvalid: `uri` is no SIP address that PJSIP can read.
@@ -123,9 +129,22 @@ class Endpoint:
             raise DestinationInvalid(message.readable(uri)) from None
         for name, value in (headers or {}).items():
             message.check_header(name, value)
-        call: Call = await self._thread.run(partial(self._dial, uri, target, caller_name, video, dict(headers or {})))
+        invite = _Invite(uri, target, caller_name, video, dict(headers or {}), provider)
+        call: Call = await self._thread.run(partial(self._dial, invite))
         call.cancel_after(timeout_s)
         return call
+
+    async def sign_on(self, login: SipAccount) -> Provider:
+        """Register an account, for one session: calls to it come in as all others do.
+
+        Returns:
+            At once; whether the registrar said yes is to be asked of the account.
+
+        Raises:
+            RegistrationFailed: the account's addresses are no SIP addresses.
+            SipError: PJSIP cannot register: no such transport.
+        """
+        return await self._thread.run(partial(self._sign_on, login))
 
     # On the PJSIP thread -------------------------------------------------------------------------
 
@@ -145,8 +164,10 @@ class Endpoint:
         codecs.choose(endpoint, self._settings.audio_codecs, self._settings.picture)
         screen = self._open_devices(endpoint, names)
         camera = _video_device(endpoint, names.camera)
-        self._account = Account(self._take)
-        self._account.create(account_config(self._settings, f"sip:jibri-sip@{ports.address}", screen, camera))
+        own = f"sip:jibri-sip@{ports.address}"
+        self._account = Account(own, self._take)
+        self._account.create(account_config(self._settings, own, screen, camera))
+        self._provider_config = partial(provider_config, self._settings, screen=screen, camera=camera)
         self._wiring = Wiring(
             endpoint, self._thread, screen, sound=names.sound is not None, dscp_video=self._settings.dscp_video
         )
@@ -169,6 +190,28 @@ class Endpoint:
         pj.VideoPreview(screen).start(preview)
         return screen
 
+    def _sign_on(self, login: SipAccount) -> Provider:
+        if self._wiring is None:
+            raise SipError("the SIP endpoint is closed")
+        try:
+            config = self._provider_config(login)
+        except ValueError as error:
+            raise RegistrationFailed(str(error)) from None
+        account = Account(f"sip:{login.user}", self._take)
+        provider = Provider(account, self._loop, self._sign_off)
+        account.create(config)
+        self._providers.append(provider)
+        return provider
+
+    async def _sign_off(self, provider: Provider) -> None:
+        await self._thread.run(partial(self._drop, provider))
+
+    def _drop(self, provider: Provider) -> None:
+        account, provider.account = provider.account, None
+        if account is not None:
+            self._providers.remove(provider)
+            account.shutdown()
+
     def _take(self, account: Account, call_id: int, invite: str) -> None:
         if self._wiring is None:
             raise SipError("not set up yet")
@@ -181,26 +224,25 @@ class Endpoint:
         self._adopt(call, leg, video=video)
         self._loop.call_soon_threadsafe(self._on_incoming, call)
 
-    def _dial(
-        self, uri: str, target: message.SipUri, caller_name: str, video: bool, headers: Mapping[str, str]
-    ) -> Call:
-        if self._pj is None or self._account is None or self._wiring is None:
+    def _dial(self, invite: "_Invite") -> Call:
+        account = self._account if invite.provider is None else invite.provider.account
+        if self._pj is None or account is None or self._wiring is None:
             raise SipError("the SIP endpoint is closed")
-        if self._pj.utilVerifySipUri(uri) != 0:
-            raise DestinationInvalid(message.readable(uri))
-        facts = Facts("", uri, "", target, {}, video)
+        if self._pj.utilVerifySipUri(invite.uri) != 0:
+            raise DestinationInvalid(message.readable(invite.uri))
+        facts = Facts("", invite.uri, "", invite.target, {}, invite.video)
         call = Call(self._thread, self._loop, "outgoing", facts)
-        leg = Leg(self._account, _NEW_CALL, self._wiring)
-        self._adopt(call, leg, video=video)
+        leg = Leg(account, _NEW_CALL, self._wiring)
+        self._adopt(call, leg, video=invite.video)
         param = leg.param()
-        param.txOption.localUri = message.join_address(caller_name, self._account.getInfo().uri)
-        for name, value in headers.items():
+        param.txOption.localUri = message.join_address(invite.caller_name, account.uri)
+        for name, value in invite.headers.items():
             header = pj.SipHeader()
             header.hName, header.hValue = name, value
             param.txOption.headers.append(header)
         try:
             with codecs.offering(self._pj):
-                leg.makeCall(uri, param)
+                leg.makeCall(invite.uri, param)
         except pj.Error:
             self._forget(call)
             raise
@@ -242,6 +284,8 @@ class Endpoint:
         self._thread.poll = None
         self._legs.clear()
         self._wiring = None
+        for provider in list(self._providers):
+            self._drop(provider)
         self._account, account = None, self._account
         if account is not None:
             account.shutdown()
@@ -256,6 +300,18 @@ class Endpoint:
             finally:
                 del endpoint
                 _ALONE.release()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Invite:
+    """What `dial` was asked for."""
+
+    uri: str
+    target: message.SipUri
+    caller_name: str
+    video: bool
+    headers: Mapping[str, str]
+    provider: Provider | None
 
 
 def _library_config(settings: SipSettings) -> pj.EpConfig:

@@ -40,8 +40,11 @@ def test_the_example_is_a_configuration(tmp_path: Path) -> None:
 def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
     """With everything that has a value switched on, the example still loads, and means the same."""
     text = re.sub(r"^# (?=\w+ = |\[)", "", document.example(), flags=re.MULTILINE)
-    text = text.replace("# domain =", 'domain = "d"').replace("# username =", 'username = "u"')
-    text = text.replace("[meeting.xmpp_login]", '[meeting.xmpp_login]\npassword = "p"')
+    needed = ("domain", "username", "nickname", "room", "kid", "name", "signing_key_file")
+    text = re.sub(rf"^# ({'|'.join(needed)}) =$", r'\1 = "x"', text, flags=re.MULTILINE)
+    text = re.sub(r"^# hosts =$", 'hosts = ["x"]', text, flags=re.MULTILINE)
+    for account in ("meeting.xmpp_login", "xmpp.control_login", "xmpp.call_login"):
+        text = text.replace(f"[{account}]", f'[{account}]\npassword = "p"')
     file = tmp_path / "example.toml"
     file.write_text(text, encoding="utf-8")
     file.chmod(0o600)
@@ -49,7 +52,7 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
     file.write_text('[meeting]\nbase_url = "https://meet.example.com"\n', encoding="utf-8")
     defaults = load(file, {})
     assert tomllib.loads(text)["dial_in"]["rules"] != []
-    for section in ("sip", "dial_out", "video", "audio", "camera", "limits", "api", "log", "instance"):
+    for section in ("sip", "dial_out", "video", "audio", "camera", "limits", "api", "log", "instance", "jibri", "metrics"):
         assert getattr(explicit, section) == getattr(defaults, section)
 
 
