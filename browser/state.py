@@ -50,6 +50,7 @@ class PageState:
         load_error: Why the page did not load (`ERR_…`, `HTTP 502`, …).
         participants: Others in the room, without ourselves and without hidden ones.
         ice: The media connection to the meeting.
+        server_silent_ms: Since the deployment's XMPP server was last heard; None where the page does not tell.
         somebody_unmuted: Somebody else has microphone or camera on, so that media is to be expected.
         audio_muted: We send no sound.
         video_muted: We send no picture.
@@ -73,6 +74,7 @@ class PageState:
     remote_frames: int = 0
     bitrates: Bitrates = field(default_factory=Bitrates)
     age_ms: int = 0
+    server_silent_ms: int | None = None
 
 
 def read_state(report: Mapping[str, Any] | None, visit_id: str | None, *, has_been_in: bool) -> PageState:
@@ -115,6 +117,7 @@ def _from_report(report: Mapping[str, Any]) -> PageState:
         remote_frames=int(report["remoteFrames"]),
         bitrates=Bitrates(*(None if rate is None else round(rate) for rate in report["bitrates"])),
         age_ms=int(report["ageMs"]),
+        server_silent_ms=None if report["serverSilentMs"] is None else int(report["serverSilentMs"]),
     )
 
 

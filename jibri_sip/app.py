@@ -1,20 +1,15 @@
 """The composition root: from settings to a running gateway, until a signal ends it."""
 
 import asyncio
-import fcntl
-import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TextIO
 
-from jibri_sip import errors, log
+from jibri_sip import log
 from jibri_sip.api.app import create_app
 from jibri_sip.api.server import serve
 from jibri_sip.config.model import Settings
 from jibri_sip.errors import GatewayError
 from jibri_sip.gateway import Gateway
+from jibri_sip.ownership import sole_owner
 from virtual_devices import processes
 
 _log = log.logger("app")
@@ -22,57 +17,30 @@ _log = log.logger("app")
 ORPHANS_EVERY_S = 2.0
 
 
-def run(settings: Settings) -> None:
-    """Run the gateway until SIGINT or SIGTERM.
+def run(settings: Settings) -> int:
+    """Run the gateway until SIGINT or SIGTERM, or until it was told to go and is idle.
+
+    Returns:
+        The exit code that it was told, else 0.
 
     Raises:
         GatewayError: it cannot start: a port is taken, another gateway has this instance's number.
     """
-    asyncio.run(serve_until_stopped(settings))
+    return asyncio.run(serve_until_stopped(settings))
 
 
-@contextmanager
-def sole_owner(runtime_dir: Path) -> Iterator[None]:
-    """Hold this instance's number: what is left in its directory may then be cleared away.
-
-    Raises:
-        AlreadyRunning: another process holds it.
-    """
-    runtime_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = runtime_dir.with_name(f"{runtime_dir.name}.lock")
-    with _locked(lock, str(runtime_dir)):
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
-
-
-def _locked(lock: Path, name: str) -> TextIO:
-    """The file, locked for as long as it is open; and the one of this name, not one that its owner just removed."""
-    while True:
-        file = lock.open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                return file
-        except BlockingIOError:
-            file.close()
-            raise errors.AlreadyRunning(name) from None
-        file.close()
-
-
-async def serve_until_stopped(settings: Settings) -> None:
-    """Run the gateway in this event loop until SIGINT or SIGTERM.
+async def serve_until_stopped(settings: Settings) -> int:
+    """Run the gateway in this event loop; as `run`.
 
     Raises:
         GatewayError: as `run`.
     """
     with sole_owner(settings.instance.runtime_dir):
         processes.become_subreaper()
-        await _serve(settings)
+        return await _serve(settings)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -83,8 +51,12 @@ async def _serve(settings: Settings) -> None:
         await gateway.start()
         async with serve(create_app(gateway, settings.api), settings.api.host, settings.api.port) as port:
             _log.info("gateway_running", api=f"http://{settings.api.host}:{port}", meeting=settings.meeting.base_url)
-            await stop.wait()
-            _log.info("gateway_stopping")
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait((stopped, gateway.retired), return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            exit_code = gateway.retired.result() if gateway.retired.done() else 0
+            _log.info("gateway_stopping", exit_code=exit_code)
+            return exit_code
     except GatewayError as error:
         _log.error("gateway_failed", error=error.message, remedy=error.remedy)
         raise

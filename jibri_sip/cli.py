@@ -62,7 +62,8 @@ def run(config_file: Path | None) -> None:
             from jibri_sip import app  # noqa: PLC0415
         except ImportError as error:
             raise PackageMissing(str(error)) from error
-        app.run(settings)
+        exit_code = app.run(settings)
+    sys.exit(exit_code)
 
 
 @main.command()

@@ -6,6 +6,7 @@ sink that nobody plays to, a camera that shows our own card), its profile does.
 """
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from browser.chrome import Chrome
+from browser.errors import BrowserError
 from browser.page import MeetingPage
 from jibri_sip import errors, log
 from jibri_sip.config.model import Settings
@@ -28,6 +30,11 @@ from virtual_devices.screen import ScreenSource
 from virtual_devices.sound import SoundDevice
 
 _log = log.logger("slot")
+
+PROFILE_BYTES = 32 << 20
+"""What Chrome may write during a call; without it, Chrome hangs or dies in ways that nobody understands."""
+HUNG_S = 5.0
+"""What has not answered for so long will not."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,6 +78,7 @@ class Slot:
 
         Raises:
             DeviceError: a device could not be had; its text says what to do.
+            DiskFull: there is no room for Chrome's profile.
             BrowserError: Chrome did not start.
         """
         try:
@@ -104,6 +112,11 @@ class Slot:
         await self._start_chrome()
 
     async def _start_chrome(self) -> None:
+        free = shutil.disk_usage(self._runtime_dir).free
+        if free < PROFILE_BYTES:
+            raise errors.DiskFull(
+                f"{free >> 20} MiB are left at {self._runtime_dir}, a call takes {PROFILE_BYTES >> 20}"
+            )
         mark = {processes.INSTANCE_VARIABLE: str(self._runtime_dir)}
         env = {**mark, **self._display.env, **self._audio.env, **self.camera.env}
         self._chrome = Chrome(
@@ -151,6 +164,30 @@ class Slot:
     def chrome_alive(self) -> bool:
         """Whether Chrome and its driver run."""
         return self._chrome is not None and self._chrome.alive()
+
+    async def check(self, *, idle: bool) -> None:
+        """See that everything works, not only lives. A daemon that hangs is killed: its loss is told as any other's.
+
+        Args:
+            idle: whether to look at the page too; in a session, the session does.
+
+        Raises:
+            BrowserLost: Chrome or its driver does not answer, or is gone.
+        """
+        if self._sound.silent_s() > HUNG_S:
+            _log.error("device_hung", device="pulseaudio")
+            self._audio.kill()
+        if not await self._display.answers(HUNG_S):
+            _log.error("device_hung", device="Xvfb")
+            self._display.kill()
+        if not idle:
+            return
+        if not self.chrome_alive():
+            raise errors.BrowserLost
+        try:
+            await self.browse(self.page.state)
+        except BrowserError as error:
+            raise errors.BrowserLost(str(error)) from error
 
     def _lose(self, loss: type[GatewayError], reason: str) -> None:
         tell, self._on_lost = self._on_lost, None

@@ -18,7 +18,7 @@ _log = log.logger("slot_keeper")
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses between attempts to get a slot that does not start; the last one repeats."""
 CHECK_EVERY_S = 1.0
-"""How often an idle slot's Chrome is looked at."""
+"""How often the slot is looked at."""
 
 
 class SlotKeeper:
@@ -134,6 +134,9 @@ class SlotKeeper:
                 self.bridge.cover()
             else:
                 await self._slot.renew()
+        except GatewayError:
+            await self._drop()
+            raise
         except DeviceError as error:
             await self._drop()
             raise from_device(error) from error
@@ -158,10 +161,17 @@ class SlotKeeper:
                 async with asyncio.timeout(CHECK_EVERY_S):
                     await self._attention.wait()
             except TimeoutError:
-                if self._slot is not None and not self._lent and not self._slot.chrome_alive():
-                    self._lose(errors.BrowserLost())
+                await self._check()
         self._used = False
         self._set_ready(ready=False)
+
+    async def _check(self) -> None:
+        try:
+            await self.slot.check(idle=not self._lent)
+        except GatewayError as error:
+            # In a session it is for the session to say what it was about its page.
+            if not self._lent and self._lost is None:
+                self._lose(error)
 
     def _lose(self, error: GatewayError) -> None:
         self._lost = error

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -57,6 +57,7 @@ class RunningGateway:
         settings: sections of the configuration; ports and directories are chosen where they are not given.
         log_file: where its log goes; a temporary file by default.
         env: put over our own environment.
+        wrapper: a command that executes the one that follows it.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class RunningGateway:
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         log_file: Path | None = None,
         env: Mapping[str, str] | None = None,
+        wrapper: Sequence[str] = (),
     ) -> None:
+        self._wrapper = wrapper
         self._directory = tempfile.TemporaryDirectory(prefix="gw")
         directory = Path(self._directory.name)
         self.runtime_dir = directory / "run"
@@ -73,10 +76,12 @@ class RunningGateway:
         self.log_file = log_file or directory / "log"
         self.sip_port = free_port()
         self.api_port = free_port()
+        self.runtime_dir = Path((settings or {}).get("instance", {}).get("runtime_dir", self.runtime_dir))
         self._sections: dict[str, dict[str, Any]] = {
             "instance": {"runtime_dir": str(self.runtime_dir)},
             "meeting": {"base_url": base_url},
             "sip": {"port": self.sip_port, "tls_port": free_port()},
+            "jibri": {"internal_port": free_port()},
             "api": {"port": self.api_port},
             "log": {"format": "json", "level": "debug"},
         }
@@ -113,7 +118,7 @@ class RunningGateway:
             for name, section in self._sections.items()
         )
         self.config_file.write_text(text)
-        command = ("setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "jibri_sip", "run")
+        command = ("setpriv", "--pdeathsig", "TERM", *self._wrapper, sys.executable, "-m", "jibri_sip", "run")
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command,

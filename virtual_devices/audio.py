@@ -117,6 +117,11 @@ class AudioServer:
         if self.on_lost:
             self.on_lost(f"pulseaudio ended with status {child.returncode}")
 
+    def kill(self) -> None:
+        """Ends a daemon that does not work any more; its loss is told by `on_lost`."""
+        if self._daemon:
+            self._daemon.kill()
+
     async def close(self) -> None:
         """Stops the daemon. Idempotent."""
         daemon, self._daemon = self._daemon, None

@@ -27,6 +27,7 @@ from virtual_devices.canvas import Canvas
 from virtual_devices.errors import DeviceError
 from virtual_devices.processes import (
     DISPLAY_FILE,
+    X_DIRECTORY,
     ChildProcess,
     LogLine,
     instance_env,
@@ -38,6 +39,7 @@ START_TIMEOUT_S = 10.0
 FAMILY_LOCAL = 256  # Xauthority(5): the address is this host's name
 FAMILY_WILD = 65535  # matches any address
 COOKIE_NAME = b"MIT-MAGIC-COOKIE-1"
+_WELCOME = b"\x01"
 
 _environment = threading.Lock()
 
@@ -133,6 +135,24 @@ class Display:
         for path in (self._authority, self._runtime_dir / DISPLAY_FILE):
             path.unlink(missing_ok=True)
 
+    async def answers(self, timeout_s: float) -> bool:
+        """Whether the server welcomes a client within that time (X11 protocol, section 8: connection setup)."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                reader, writer = await asyncio.open_unix_connection(X_DIRECTORY / ".X11-unix" / f"X{self.name[1:]}")
+                try:
+                    writer.write(_setup_request(self.cookie))
+                    return await reader.readexactly(1) == _WELCOME
+                finally:
+                    writer.close()
+        except (OSError, EOFError, TimeoutError):
+            return False
+
+    def kill(self) -> None:
+        """Ends a server that does not answer; its loss is told by `on_lost`."""
+        if self._server:
+            self._server.kill()
+
     def watch(self) -> "DisplayWatch":
         """A look at the display for checks and people; blocking calls, for a thread.
 
@@ -140,6 +160,12 @@ class Display:
             DeviceError: the server does not let us in, or is gone.
         """
         return DisplayWatch(self)
+
+
+def _setup_request(cookie: bytes) -> bytes:
+    """What a client says first: little-endian, protocol 11.0, and what it is let in for."""
+    head = struct.pack("<cxHHHHxx", b"l", 11, 0, len(COOKIE_NAME), len(cookie))
+    return head + b"".join(text.ljust(-(-len(text) // 4) * 4, b"\0") for text in (COOKIE_NAME, cookie))
 
 
 class DisplayWatch:

@@ -1,6 +1,7 @@
 """The sound device: what PJMEDIA hears of the meeting and says to it."""
 
 import asyncio
+import time
 
 from virtual_devices.audio import MEETING_SOURCE, SIP_SINK, AudioServer
 from virtual_devices.native.binding import NativeSound, SoundStats
@@ -30,6 +31,11 @@ class SoundDevice:
         native, self._native = self._native, None
         if native:
             await asyncio.to_thread(native.close)
+
+    def silent_s(self) -> float:
+        """Seconds since the daemon last delivered, which it does all the time, sound or silence; 0 before the start."""
+        delivered_ns = self.stats().last_capture_ns if self._native else 0
+        return (time.monotonic_ns() - delivered_ns) / 1e9 if delivered_ns else 0.0
 
     def stats(self) -> SoundStats:
         """Counters; `lost` is how the loss of the daemon shows here.

@@ -6,6 +6,7 @@
  *   APP.conference          isLocalAudioMuted, isLocalVideoMuted, muteAudio, muteVideo, getStats, hangup,
  *                           getConnectionState, _room (lib-jitsi-meet's JitsiConference, there before it joins)
  *   APP.connection          lib-jitsi-meet's JitsiConnection, for why it failed
+ *   _room.connection        the same; of its XMPP connection, when the server was last heard
  *   APP.store               redux: the connection's error; closing a dialog (neither is needed)
  *   [data-testid="prejoin.joinMeeting"]   the button that joins
  *   localStorage            who we are, as Jibri has always told it
@@ -354,6 +355,8 @@
             loadError: visit ? loadError() : null,
             hasConference: Boolean(app),
             ice: live || state.ice,
+            // lib-jitsi-meet asks its server for a sign of life every ten seconds.
+            serverSilentMs: attempt(null, () => room.connection.xmpp.connection.getTimeSinceLastSuccess()),
             participants: others.filter(p => !p.isHidden() && !attempt(false, () => p.isHiddenFromRecorder())).length,
             somebodyUnmuted: others.some(p => attempt(false, () => !p.isAudioMuted() || !p.isVideoMuted())),
             audioMuted: attempt(true, () => app.isLocalAudioMuted()),

@@ -313,6 +313,9 @@ class LimitSettings(Section):
         "A call on hold and a meeting where everyone is muted do not count.",
     )
     ice_timeout_s: Seconds = Field(default=30.0, description="Without a media path to the meeting's bridge.")
+    server_timeout_s: Annotated[float, Field(ge=15, le=600)] = Field(
+        default=30.0, description="Without a word of the meeting's XMPP server, which is asked every ten seconds."
+    )
     browser_timeout_s: Seconds = Field(default=10.0, description="Without an answer of the page.")
     frozen_timeout_s: Seconds = Field(
         default=30.0, description="With a picture that stands still while the meeting's video moves."

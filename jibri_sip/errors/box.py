@@ -28,6 +28,16 @@ class AlreadyRunning(BoxError):
     remedy = "Stop it, or give this one another instance.number."
 
 
+class DirectoryUnsafe(BoxError):
+    """The runtime directory is not ours alone, or cannot be made."""
+
+    key = "directory-unsafe"
+    summary = "The runtime directory cannot be used"
+    remedy = (
+        "Remove it, or name one in instance.runtime_dir that belongs to the service's user and nobody else may write."
+    )
+
+
 class AddressUnavailable(BoxError):
     """An address that we are to listen on is not one of this machine's, or not ours to use."""
 
@@ -66,6 +76,14 @@ class BrowserFailed(BoxError):
     key = "browser-failed"
     summary = "The browser does not start"
     remedy = "Install chromium and chromium-driver of the same version and see the log for what they said."
+
+
+class DiskFull(BoxError):
+    """There is no room for a browser's profile."""
+
+    key = "disk-full"
+    summary = "The disk is full"
+    remedy = "Make room where instance.runtime_dir is; the gateway tries again by itself."
 
 
 class DisplayLost(BoxError):

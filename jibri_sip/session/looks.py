@@ -38,6 +38,7 @@ async def look(session: "Session", parts: "Parts") -> Look:
         page_answered=True,
         others=page.participants,
         ice=page.ice,
+        server_silent_s=None if page.server_silent_ms is None else page.server_silent_ms / 1000,
         meeting_bps=None if received == (None, None) else 1000.0 * sum(rate or 0 for rate in received),
         somebody_unmuted=page.somebody_unmuted,
         video_moving=page.remote_video,

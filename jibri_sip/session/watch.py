@@ -34,6 +34,7 @@ class Look:
         page_answered: The page answered this look.
         others: Participants besides us.
         ice: State of the media connection to the bridge: `new`, `connected`, `interrupted` or `failed`.
+        server_silent_s: Since the deployment's server was last heard; it is asked every ten seconds.
         meeting_bps: What the page receives from the meeting, bit/s.
         somebody_unmuted: Somebody besides us has microphone or camera on, so that media is to be expected.
         video_moving: The page has shown new pictures of somebody's video since the last look.
@@ -47,6 +48,7 @@ class Look:
     page_answered: bool | None = None
     others: int | None = None
     ice: str | None = None
+    server_silent_s: float | None = None
     meeting_bps: float | None = None
     somebody_unmuted: bool | None = None
     video_moving: bool | None = None
@@ -140,6 +142,8 @@ def decide(seen: Seen, limits: LimitSettings, now: float) -> EndReason | None:
         return EndReason.of(PeerHungUp())
     if seen.last.page_phase in _PHASES:
         return EndReason.of(_PHASES[seen.last.page_phase]())
+    if (seen.last.server_silent_s or 0) >= limits.server_timeout_s:
+        return EndReason.of(MeetingLost(f"its server is silent for {seen.last.server_silent_s:.0f} s"))
     troubles = (
         (seen.page_silent_since, limits.browser_timeout_s, BrowserHung),
         (seen.away_since, limits.join_timeout_s, MeetingLost),

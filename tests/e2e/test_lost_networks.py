@@ -1,8 +1,13 @@
 """When the far side of either leg is gone without a word: the call ends by itself, and the slot is ready again."""
 
+import asyncio
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from tests.e2e.waiting import in_state
 from tests.library import library_directory
@@ -13,8 +18,23 @@ from tests.running_gateway import RunningGateway
 # Short ones, so that the test is; what they are for stays the same.
 PEER_GONE = {"limits": {"no_media_timeout_s": 4.0}}
 MEETING_GONE = {"limits": {"ice_timeout_s": 4.0}}
+SERVER_GONE = {"limits": {"server_timeout_s": 15.0}}
 ENDS_S = 30.0
 READY_S = 15.0
+
+
+@contextlib.contextmanager
+def stopped(meeting: EmbeddedMeeting) -> Iterator[None]:
+    """Stop the whole deployment: it neither answers nor closes anything, as behind a cut cable."""
+    server = psutil.Process(meeting.pid)
+    processes = [server, *server.children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
 
 
 async def bridged(peer: MeasuredPeer, gateway: RunningGateway) -> None:
@@ -41,6 +61,34 @@ async def test_peer_vanishes(tmp_path: Path) -> None:
             await bridged(peer, gateway)
 
 
+async def test_meeting_vanishes_while_nobody_is_there(tmp_path: Path) -> None:
+    """Alone in a room there is no media whose end would be noticed; the server's silence is."""
+    async with (
+        EmbeddedMeeting(tmp_path, library_directory()) as meeting,
+        RunningGateway(meeting.base_url, SERVER_GONE) as gateway,
+        MeasuredPeer(width=640, height=360, fps=15) as peer,
+    ):
+        await bridged(peer, gateway)
+        with stopped(meeting):
+            await peer.wait_over(SERVER_GONE["limits"]["server_timeout_s"] + ENDS_S)
+            session = await in_state(gateway, "ended", ENDS_S)
+            assert session["end"]["key"] == "meeting-lost", session["end"]
+            assert "server" in session["end"]["message"]
+            await gateway.ready(READY_S)
+
+
+async def test_quiet_server_is_not_lost(tmp_path: Path) -> None:
+    """A server that nobody talks to but for the signs of life is there."""
+    async with (
+        EmbeddedMeeting(tmp_path, library_directory()) as meeting,
+        RunningGateway(meeting.base_url, SERVER_GONE) as gateway,
+        MeasuredPeer(width=640, height=360, fps=15) as peer,
+    ):
+        await bridged(peer, gateway)
+        await asyncio.sleep(SERVER_GONE["limits"]["server_timeout_s"] + 8)
+        await in_state(gateway, "bridged", 1)
+
+
 async def test_meeting_vanishes(tmp_path: Path) -> None:
     """When the deployment falls silent and somebody else is there, the peer gets a BYE and the slot is ready."""
     async with (
@@ -51,12 +99,8 @@ async def test_meeting_vanishes(tmp_path: Path) -> None:
     ):
         await bridged(peer, gateway)
         await alice.wait_for(lambda now: bool(now.video), "the peer's picture")
-        # Stopped, it neither answers nor closes anything: what a cut cable looks like.
-        os.kill(meeting.pid, signal.SIGSTOP)
-        try:
+        with stopped(meeting):
             await peer.wait_over(ENDS_S)
             session = await in_state(gateway, "ended", ENDS_S)
             assert session["end"]["key"] == "ice-failed", session["end"]
             await gateway.ready(READY_S)
-        finally:
-            os.kill(meeting.pid, signal.SIGCONT)

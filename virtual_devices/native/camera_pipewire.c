@@ -23,6 +23,8 @@
 #include <spa/param/video/format-utils.h>
 #pragma GCC diagnostic pop
 
+#define ASK_NS (1 * NS_PER_S)
+#define HUNG_NS (5 * NS_PER_S)
 #define MAX_OBJECTS 64 /* a browser brings one node, one port, one link; more than these are ignored */
 
 struct port {
@@ -50,6 +52,7 @@ struct pipewire_camera {
     int port_count, reader_count, link_count;
     uint64_t sequence;
     atomic_bool streaming, lost, pending;
+    atomic_uint_fast64_t asked_ns, answered_ns; /* signs of life of the daemon */
 };
 
 /* ---- links ---- */
@@ -187,7 +190,32 @@ static void offer(void *data) {
 
 static bool is_watched(void *data) { return ((struct pipewire_camera *)data)->streaming; }
 
-static bool is_lost(void *data) { return ((struct pipewire_camera *)data)->lost; }
+static int ask(struct spa_loop *loop, bool async, uint32_t sequence, const void *payload, size_t size, void *data) {
+    (void)loop;
+    (void)async;
+    (void)sequence;
+    (void)payload;
+    (void)size;
+    pw_core_sync(((struct pipewire_camera *)data)->core, PW_ID_CORE, 0);
+    return 0;
+}
+
+static void on_core_done(void *data, uint32_t id, int sequence) {
+    (void)id;
+    (void)sequence;
+    ((struct pipewire_camera *)data)->answered_ns = clock_now_ns();
+}
+
+/* Asked a few times a second: a daemon that lives but answers no more is as good as lost. */
+static bool is_lost(void *data) {
+    struct pipewire_camera *pw = data;
+    const uint64_t answered = pw->answered_ns, now = clock_now_ns(); /* in this order: it is of another thread */
+    if (!pw->lost && now - pw->asked_ns > ASK_NS) {
+        pw->asked_ns = now;
+        pw_loop_invoke(pw_thread_loop_get_loop(pw->thread), ask, 0, NULL, 0, false, pw);
+    }
+    return pw->lost || now - answered > HUNG_NS;
+}
 
 /* ---- the stream ---- */
 
@@ -235,7 +263,7 @@ static void on_core_error(void *data, uint32_t id, int sequence, int result, con
         pw->lost = true;
 }
 
-static const struct pw_core_events core_events = {PW_VERSION_CORE_EVENTS, .error = on_core_error};
+static const struct pw_core_events core_events = {PW_VERSION_CORE_EVENTS, .done = on_core_done, .error = on_core_error};
 
 static bool start_stream(struct pipewire_camera *pw, const char *label) {
     pw->stream = pw_stream_new(pw->core, label,
@@ -308,6 +336,7 @@ struct camera *camera_open_pipewire(const char *socket, const char *label, int w
         return NULL;
     }
     pw->camera = camera;
+    pw->answered_ns = clock_now_ns();
     pw->width = width;
     pw->height = height;
     pw->fps = fps;

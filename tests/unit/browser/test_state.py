@@ -23,6 +23,7 @@ REPORT: dict[str, Any] = {
     "somebodyUnmuted": True,
     "bitrates": [32, 33.4, None, 1067.6],
     "ageMs": 12.7,
+    "serverSilentMs": 4321,
 }
 
 
@@ -39,6 +40,7 @@ def test_report_becomes_a_state() -> None:
         somebody_unmuted=True,
         bitrates=Bitrates(32, 33, None, 1068),
         age_ms=12,
+        server_silent_ms=4321,
     )
 
 

@@ -1,0 +1,74 @@
+"""Holds an instance's number on this machine: one gateway for each runtime directory."""
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from jibri_sip import errors
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+@contextlib.contextmanager
+def sole_owner(runtime_dir: Path) -> Iterator[None]:
+    """Hold this instance's number: what is left in its directory may then be cleared away.
+
+    The directory itself is locked, not a file beside it, where a service may not write (`RuntimeDirectory=` of
+    systemd.exec(5)). It is removed afterwards if that is possible.
+
+    Raises:
+        AlreadyRunning: another process holds it.
+        DirectoryUnsafe: somebody else could put things into it, or it cannot be made.
+    """
+    descriptor = _lock(runtime_dir)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            runtime_dir.rmdir()
+        os.close(descriptor)
+
+
+def _lock(directory: Path) -> int:
+    """The directory, open and locked; and the one of this name, not one that its owner has just removed."""
+    while True:
+        descriptor = _open(directory)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), directory.lstat()):
+                    return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise errors.AlreadyRunning(str(directory)) from None
+        os.close(descriptor)
+
+
+def _open(directory: Path) -> int:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check(directory.parent, sticky_will_do=True)
+        _check(directory, sticky_will_do=False)
+        return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise errors.DirectoryUnsafe(f"{directory}: {error.strerror}") from None
+
+
+def _check(directory: Path, *, sticky_will_do: bool) -> None:
+    """See that it is nobody's but ours (or root's) to change what is in this directory.
+
+    Raises:
+        DirectoryUnsafe: it is not so.
+        OSError: it cannot be looked at.
+    """
+    found = directory.lstat() if not sticky_will_do else directory.stat()
+    sticky = sticky_will_do and bool(found.st_mode & stat.S_ISVTX)
+    if not stat.S_ISDIR(found.st_mode):
+        raise errors.DirectoryUnsafe(f"{directory} is not a directory")
+    if found.st_uid not in {0, os.geteuid()} or (not sticky_will_do and found.st_uid != os.geteuid()):
+        raise errors.DirectoryUnsafe(f"{directory} belongs to user {found.st_uid}")
+    if found.st_mode & _OTHERS_WRITE and not sticky:
+        raise errors.DirectoryUnsafe(f"others may write into {directory}")

@@ -1,0 +1,87 @@
+"""`make run` and Ctrl-C: what it started is gone, with all that it made on the machine."""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from tests.running_gateway import free_port
+
+READY_S = 60.0
+STOP_S = 25.0
+PLACES = (Path("/dev/shm"), Path("/tmp/.X11-unix"))  # noqa: S108  (where programs leave things behind)
+
+
+def own_files() -> set[Path]:
+    """What this user has in places that outlive a process."""
+    return {
+        path for place in PLACES if place.is_dir() for path in place.iterdir() if path.stat().st_uid == os.geteuid()
+    }
+
+
+def files_below(directory: str) -> list[Path]:
+    """All files there."""
+    return [path for path in Path(directory).rglob("*") if not path.is_dir()]
+
+
+async def is_idle(port: int) -> bool:
+    """Whether a gateway with its API there would take a call."""
+    async with httpx2.AsyncClient() as client:
+        try:
+            answer = await client.get(f"http://127.0.0.1:{port}/api/v1/status")
+        except httpx2.TransportError:
+            return False
+    return bool(answer.json()["slot"] == "idle")
+
+
+@pytest.fixture
+def scratch() -> Iterator[str]:
+    """A directory for temporary files, of a short name: there will be sockets in it (108 characters, unix(7))."""
+    with tempfile.TemporaryDirectory(prefix="run") as directory:
+        yield directory
+
+
+async def test_ctrl_c(scratch: str) -> None:
+    """It tells what to dial, works, and leaves nothing."""
+    port = free_port()
+    env = {
+        **os.environ,
+        "TMPDIR": scratch,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "JIBRI_SIP__API__PORT": str(port),
+        "JIBRI_SIP__SIP__PORT": str(free_port()),
+        "JIBRI_SIP__JIBRI__INTERNAL_PORT": str(free_port()),
+        "JIBRI_SIP__INSTANCE__NUMBER": "77",
+    }
+    env.pop("XDG_RUNTIME_DIR", None)
+    before = own_files()
+    run = await asyncio.create_subprocess_exec(
+        sys.executable, "scripts/run.py", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=env
+    )
+    try:
+        async with asyncio.timeout(READY_S):
+            while not await is_idle(port):
+                assert run.returncode is None
+                await asyncio.sleep(0.2)
+        children = psutil.Process(run.pid).children(recursive=True)
+        assert {"Xvfb", "pulseaudio", "chromedriver"} <= {child.name() for child in children}
+        run.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(run.wait(), STOP_S) == 0
+    finally:
+        if run.returncode is None:
+            run.kill()
+    assert run.stdout
+    said = (await run.stdout.read()).decode()
+    assert "sip:demo@127.0.0.1:" in said
+    assert "Ctrl-C" in said
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
+    assert own_files() <= before
+    assert files_below(scratch) == []
