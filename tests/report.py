@@ -97,8 +97,8 @@ class Audio:
         codec: on the SIP leg.
         tone_heard: whether the other side's tone was.
         latency_ms: of tone bursts, the whole way from one far end to the other.
-        gateway_latency_ms: the gateway's share: of tone bursts, from RTP packet to RTP packet (PCMU on the SIP leg, Opus
-            at the SFU).
+        gateway_latency_ms: the gateway's share: of tone bursts, from RTP packet to RTP packet (PCMU on the SIP leg,
+            Opus at the SFU).
     """
 
     codec: str | None = None

@@ -52,7 +52,8 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
     file.write_text('[meeting]\nbase_url = "https://meet.example.com"\n', encoding="utf-8")
     defaults = load(file, {})
     assert tomllib.loads(text)["dial_in"]["rules"] != []
-    for section in ("sip", "dial_out", "video", "audio", "camera", "limits", "api", "log", "instance", "jibri", "metrics"):
+    same = ("sip", "dial_out", "video", "audio", "camera", "limits", "api", "log", "instance", "jibri", "metrics")
+    for section in same:
         assert getattr(explicit, section) == getattr(defaults, section)
 
 
