@@ -10,6 +10,7 @@ from jibri_sip.config.model import Settings
 from jibri_sip.errors import GatewayError
 from jibri_sip.gateway import Gateway
 from jibri_sip.ownership import sole_owner
+from jibri_sip.xmpp.brewery import Breweries
 from virtual_devices import processes
 
 _log = log.logger("app")
@@ -47,8 +48,10 @@ async def _serve(settings: Settings) -> int:
         loop.add_signal_handler(name, stop.set)
     gateway = Gateway(settings)
     orphans = asyncio.create_task(_bury_orphans())
+    breweries = Breweries(settings, gateway, _uncounted)
     try:
         await gateway.start()
+        breweries.open()
         async with serve(create_app(gateway, settings.api), settings.api.host, settings.api.port) as port:
             _log.info("gateway_running", api=f"http://{settings.api.host}:{port}", meeting=settings.meeting.base_url)
             stopped = asyncio.create_task(stop.wait())
@@ -62,8 +65,13 @@ async def _serve(settings: Settings) -> int:
         raise
     finally:
         await gateway.close()
+        await breweries.close()
         orphans.cancel()
         _log.info("gateway_stopped")
+
+
+def _uncounted(_name: str, _host: str) -> None:
+    """Until there are metrics."""
 
 
 async def _bury_orphans() -> None:

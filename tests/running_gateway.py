@@ -58,6 +58,7 @@ class RunningGateway:
         log_file: where its log goes; a temporary file by default.
         env: put over our own environment.
         wrapper: a command that executes the one that follows it.
+        tables: more of the configuration, TOML, for what is not a section of plain values.
     """
 
     def __init__(
@@ -65,9 +66,12 @@ class RunningGateway:
         base_url: str,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         log_file: Path | None = None,
+        *,
         env: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
+        tables: str = "",
     ) -> None:
+        self._tables = tables
         self._wrapper = wrapper
         self._directory = tempfile.TemporaryDirectory(prefix="gw")
         directory = Path(self._directory.name)
@@ -117,7 +121,8 @@ class RunningGateway:
             f"[{name}]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in section.items())
             for name, section in self._sections.items()
         )
-        self.config_file.write_text(text)
+        self.config_file.touch(mode=0o600)
+        self.config_file.write_text(f"{text}\n{self._tables}")
         command = ("setpriv", "--pdeathsig", "TERM", *self._wrapper, sys.executable, "-m", "jibri_sip", "run")
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

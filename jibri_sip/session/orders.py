@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from jibri_sip.dial_plan import SipAccount, Target
 
+BY_HTTP = "http"
+"""Orderer of sessions that came by Jibri's external HTTP API; webhooks tell of these."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceOrder:
@@ -18,6 +21,7 @@ class ServiceOrder:
         account: SIP account to call, or be called, with; None for none.
         await_call_s: Wait for a call for so many seconds and answer it; None to dial out.
         usage_timeout_s: Longest session, seconds; 0 for no limit.
+        environment: XMPP environment and host that it came by, `name-host`, for the health API; empty for none.
     """
 
     reference: str
@@ -28,3 +32,4 @@ class ServiceOrder:
     account: SipAccount | None = field(default=None, repr=False)
     await_call_s: float | None = None
     usage_timeout_s: float = 0.0
+    environment: str = ""

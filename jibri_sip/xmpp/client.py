@@ -1,0 +1,318 @@
+"""One connection to one XMPP server: kept up, present in its breweries, and asked for sessions there."""
+
+import asyncio
+import contextlib
+import copy
+import logging
+import ssl
+from collections.abc import Callable
+from typing import Any, TypeAlias
+from xml.etree.ElementTree import Element, SubElement
+
+from slixmpp import JID, ClientXMPP
+from slixmpp.exceptions import IqError, IqTimeout
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
+
+from jibri_sip import log
+from jibri_sip.config.control import MucSettings, XmppSettings
+from jibri_sip.xmpp.stanzas import JIBRI_TAG, MUC, MUC_USER, room_configuration
+
+_log = log.logger("xmpp")
+# It logs what goes over the wire, passwords included.
+logging.getLogger("slixmpp").setLevel(logging.ERROR)
+
+DEFAULT_PORT = 5222
+FIRST_RETRY_S = 5.0
+"""As long as there has been no connection."""
+RETRY_S = 1.0
+"""Once there has been one."""
+PING_EVERY_S = 30.0
+PING_WITHIN_S = 15.0
+RESUME_WITHIN_S = 10.0
+"""A stream that is not resumed (XEP-0198) by then is lost. jicofo does not see us leave before the server gives up."""
+NICKNAME_RETRY_S = 10.0
+CLOSE_S = 2.0
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+_CONFLICT = "conflict"
+
+# slixmpp gives stanzas their interfaces while it runs.
+_Stanza: TypeAlias = Any
+
+
+class Client(ClientXMPP):
+    """A client of one environment at one of its hosts.
+
+    Args:
+        settings: the environment.
+        host: `host` or `host:port`.
+        extension: what the presence in the breweries carries now.
+        on_request: called with the sender and each `<jibri>` that one of a brewery sends, and the IQ to answer it with.
+        on_lost: called when the connection is gone for good: not resumed, though perhaps made anew.
+        count: told of what happens to the connection, by Jibri's name of the counter.
+    """
+
+    def __init__(
+        self,
+        settings: XmppSettings,
+        host: str,
+        *,
+        extension: Callable[[], Element],
+        on_request: Callable[["Client", _Stanza, Element], None],
+        on_lost: Callable[["Client"], None],
+        count: Callable[[str, str], None],
+    ) -> None:
+        login = settings.control_login
+        super().__init__(
+            f"{login.username}@{login.domain}",
+            login.secret.get_secret_value(),
+            plugin_config={"feature_mechanisms": {"unencrypted_plain": settings.security == "disabled"}},
+        )
+        name, port = _address(host, login.port)
+        self.host = host
+        self.name = f"{settings.name}-{host}"
+        self._server = (name, port)
+        self._mucs = settings.mucs
+        self._extension = extension
+        self._on_request = on_request
+        self._on_lost = on_lost
+        self._count = count
+        self._closing = False
+        self._was_connected = False
+        self._online = False
+        self._grace: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._encrypt(settings, name)
+        self._listen()
+
+    def _encrypt(self, settings: XmppSettings, host: str) -> None:
+        security = settings.security or ("if-possible" if host in _LOCAL else "required")
+        self.enable_direct_tls = False
+        self.enable_starttls = security != "disabled"
+        self.enable_plaintext = security != "required"
+        context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+        if settings.trust_any_certificate:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        self.ssl_context = context
+
+    def _listen(self) -> None:
+        for plugin in ("xep_0030", "xep_0198", "xep_0199"):
+            self.register_plugin(plugin)
+        for event, handler in (
+            ("session_start", self._started),
+            ("session_resumed", self._resumed),
+            ("disconnected", self._disconnected),
+            ("connection_failed", self._failed),
+            ("failed_all_auth", self._refused),
+            ("ssl_invalid_chain", self._untrusted),
+        ):
+            self.add_event_handler(event, handler)
+        self.register_handler(Callback("jibri", MatchXPath(f"{{jabber:client}}iq/{JIBRI_TAG}"), self._asked))
+        self.register_handler(Callback("brewery", MatchXPath("{jabber:client}presence"), self._presence))
+
+    @property
+    def online(self) -> bool:
+        """Whether what is sent now arrives."""
+        return self._online
+
+    def open(self) -> None:
+        """Begin to connect; goes on until `close`."""
+        self._spawn(self._ping())
+        self.connect(*self._server)
+
+    async def close(self) -> None:
+        """Leave the breweries and end the stream, within seconds."""
+        self._closing = True
+        self._stop_grace()
+        if self._online:
+            for muc in self._mucs:
+                self.send_presence(pto=f"{muc.jid}/{muc.nickname}", ptype="unavailable")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.disconnect(CLOSE_S), 2 * CLOSE_S)
+        self.cancel_connection_attempt()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def publish(self) -> None:
+        """Send the present extension to all breweries."""
+        if self._online:
+            for muc in self._mucs:
+                self._send_presence(muc)
+
+    def tell(self, to: str, element: Element) -> None:
+        """Send a `<jibri>` of our own accord, as a set IQ."""
+        self._spawn(self._tell(to, element))
+
+    async def _tell(self, to: str, element: Element) -> None:
+        iq: _Stanza = self.make_iq_set(sub=element, ito=to)
+        try:
+            await iq.send(timeout=PING_WITHIN_S)
+        except (IqError, IqTimeout) as error:
+            _log.warning("brewery_told_nobody", client=self.name, to=to, error=type(error).__name__)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # The connection ------------------------------------------------------------------------------
+
+    def _started(self, _event: object) -> None:
+        """A new stream: nobody in the breweries knows us."""
+        if self._grace is not None:
+            self._lost()
+        self._online = self._was_connected = True
+        _log.info("xmpp_connected", client=self.name)
+        self._count("xmpp_connected", self.host)
+        for muc in self._mucs:
+            self._enter(muc)
+
+    def _resumed(self, _event: object) -> None:
+        """The same stream goes on: all is as it was, but for what changed meanwhile."""
+        self._stop_grace()
+        self._online = True
+        _log.info("xmpp_resumed", client=self.name)
+        self._count("xmpp_connected", self.host)
+        self.publish()
+
+    def _disconnected(self, reason: object) -> None:
+        was_online, self._online = self._online, False
+        if self._closing:
+            return
+        if was_online:
+            self._count("xmpp_closed_on_error" if isinstance(reason, Exception) else "xmpp_closed", self.host)
+            _log.warning("xmpp_closed", client=self.name, reason=str(reason or "the server closed the stream"))
+            self._grace = asyncio.get_running_loop().call_later(RESUME_WITHIN_S, self._lost)
+        self._spawn(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        self._count("xmpp_reconnecting", self.host)
+        await asyncio.sleep(RETRY_S if self._was_connected else FIRST_RETRY_S)
+        if not self._closing:
+            self.connect(*self._server)
+
+    def _failed(self, reason: object) -> None:
+        self._count("xmpp_reconnection_failed", self.host)
+        _log.warning("xmpp_unreachable", client=self.name, reason=str(reason))
+        # slixmpp tries again by itself, at longer and longer intervals; the contract's pace is a steady one.
+        self.cancel_connection_attempt()
+        if not self._closing:
+            self._spawn(self._reconnect())
+
+    def _refused(self, _event: object) -> None:
+        _log.error("xmpp_login_refused", client=self.name, remedy="See control_login of this environment.")
+
+    def _untrusted(self, error: object) -> None:
+        _log.error(
+            "xmpp_certificate_refused",
+            client=self.name,
+            error=str(error),
+            remedy="Give its authority in ca_file, or see whether its name is control_login.domain.",
+        )
+        self.abort()
+
+    def _lost(self) -> None:
+        self._stop_grace()
+        self._on_lost(self)
+
+    def _stop_grace(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_EVERY_S)
+            if not self._online:
+                continue
+            try:
+                await self["xep_0199"].ping(JID(self.boundjid.host), timeout=PING_WITHIN_S)
+            except IqError:
+                pass  # an answer all the same
+            except IqTimeout:
+                self._count("xmpp_ping_failed", self.host)
+                _log.warning("xmpp_silent", client=self.name)
+                self.abort()
+
+    # The breweries -------------------------------------------------------------------------------
+
+    def _enter(self, muc: MucSettings) -> None:
+        join = Element(f"{{{MUC}}}x")
+        SubElement(join, f"{{{MUC}}}history", {"maxstanzas": "0"})
+        self._send_presence(muc, join)
+
+    def _send_presence(self, muc: MucSettings, *more: Element) -> None:
+        presence = self.make_presence(pto=f"{muc.jid}/{muc.nickname}")
+        for element in (*more, self._extension()):
+            presence.append(element)
+        presence.send()
+
+    def _brewery(self, sender: JID) -> MucSettings | None:
+        return next((muc for muc in self._mucs if muc.jid.casefold() == str(sender.bare).casefold()), None)
+
+    def _presence(self, presence: _Stanza) -> None:
+        muc = self._brewery(presence["from"])
+        if muc is None or presence["from"].resource != muc.nickname:
+            return
+        if presence["type"] == "error":
+            self._not_let_in(muc, presence)
+            return
+        codes = {status.get("code") for status in presence.xml.iter(f"{{{MUC_USER}}}status")}
+        if "201" in codes:
+            self._spawn(self._configure(muc))
+        if presence["type"] == "unavailable" and "110" in codes and self._online and not self._closing:
+            _log.warning("brewery_left", client=self.name, brewery=muc.jid)
+            self._spawn(self._enter_again(muc))
+
+    def _not_let_in(self, muc: MucSettings, presence: _Stanza) -> None:
+        condition = presence["error"]["condition"]
+        remedy = "Give each instance its own nickname." if condition == _CONFLICT else "See the server's log."
+        _log.error("brewery_not_entered", client=self.name, brewery=muc.jid, condition=condition, remedy=remedy)
+        self._spawn(self._enter_again(muc))
+
+    async def _enter_again(self, muc: MucSettings) -> None:
+        await asyncio.sleep(NICKNAME_RETRY_S)
+        if self._online and not self._closing:
+            self._enter(muc)
+
+    async def _configure(self, muc: MucSettings) -> None:
+        iq: _Stanza = self.make_iq_set(sub=room_configuration(), ito=muc.jid)
+        try:
+            await iq.send(timeout=PING_WITHIN_S)
+        except (IqError, IqTimeout) as error:
+            _log.warning("brewery_not_configured", client=self.name, brewery=muc.jid, error=type(error).__name__)
+
+    def _asked(self, iq: _Stanza) -> None:
+        if iq["type"] not in {"get", "set"}:
+            return
+        if self._brewery(iq["from"]) is None:
+            _log.warning("brewery_stranger", client=self.name, sender=str(iq["from"]))
+            refuse(iq, "forbidden", "auth")
+            return
+        element = iq.xml.find(JIBRI_TAG)
+        self._on_request(self, iq, copy.deepcopy(element))
+
+
+def refuse(iq: _Stanza, condition: str, kind: str) -> None:
+    """Answer an IQ with an error (RFC 6120 section 8.3)."""
+    reply = iq.reply(clear=True)
+    reply["error"]["condition"] = condition
+    reply["error"]["type"] = kind
+    reply.send()
+
+
+def answer(iq: _Stanza, element: Element) -> None:
+    """Answer an IQ with this."""
+    reply = iq.reply(clear=True)
+    reply.set_payload(element)
+    reply.send()
+
+
+def _address(host: str, port: int | None) -> tuple[str, int]:
+    """Name and port of `host`, `host:port` or `[address]:port`."""
+    name, colon, given = host.rpartition(":")
+    if colon and given.isdigit() and (name.startswith("[") or ":" not in name):
+        return name.strip("[]"), int(given)
+    return host.strip("[]"), port or DEFAULT_PORT
