@@ -141,8 +141,7 @@ class Endpoint:
             At once; whether the registrar said yes is to be asked of the account.
 
         Raises:
-            RegistrationFailed: the account's addresses are no SIP addresses.
-            SipError: PJSIP cannot register: no such transport.
+            RegistrationFailed: the account's addresses are no SIP addresses, or of a transport that we do not have.
         """
         return await self._thread.run(partial(self._sign_on, login))
 
@@ -199,7 +198,10 @@ class Endpoint:
             raise RegistrationFailed(str(error)) from None
         account = Account(f"sip:{login.user}", self._take)
         provider = Provider(account, self._loop, self._sign_off)
-        account.create(config)
+        try:
+            account.create(config)
+        except pj.Error as error:
+            raise RegistrationFailed(error.reason) from None
         self._providers.append(provider)
         return provider
 

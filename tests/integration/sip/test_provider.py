@@ -1,0 +1,93 @@
+"""An account at a SIP provider for one session: registered, called with, called at, signed off."""
+
+import asyncio
+
+import pytest
+from pydantic import SecretStr
+
+from jibri_sip.dial_plan import SipAccount
+from jibri_sip.errors import RegistrationFailed
+from jibri_sip.sip.events import Ended
+from tests.integration.sip.conftest import Gateway
+from tests.peer.provider import SipProvider, field
+from tests.peer.raw import AUDIO, RawCaller, sdp
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PASSWORD = "pa$$ word"  # noqa: S105  (a test's)
+SOON_S = 10.0
+
+
+def account(provider: SipProvider, password: str = PASSWORD, **more: str) -> SipAccount:
+    """The account of that provider."""
+    return SipAccount(provider.account, SecretStr(password), **more)
+
+
+async def test_registered_and_signed_off(gateway: Gateway) -> None:
+    """By digest, without the password on the wire; at the end the provider knows us no more."""
+    async with SipProvider("room7", PASSWORD) as provider:
+        signed_on = await gateway.endpoint.sign_on(account(provider))
+        await asyncio.wait_for(signed_on.registered(), SOON_S)
+        assert provider.contact.startswith("sip:")
+        await signed_on.close()
+        await provider.registered(now=False)
+        await signed_on.close()
+    assert not [request for request in provider.requests if PASSWORD in request]
+
+
+async def test_wrong_password(gateway: Gateway) -> None:
+    """The provider's refusal is told."""
+    async with SipProvider("room7", PASSWORD) as provider:
+        signed_on = await gateway.endpoint.sign_on(account(provider, "wrong"))
+        with pytest.raises(RegistrationFailed, match="401"):
+            await asyncio.wait_for(signed_on.registered(), SOON_S)
+        await signed_on.close()
+
+
+@pytest.mark.parametrize("user", ["", "@host", "a b@host", "room\r\nX: y@host", "127.0.0.1"])
+async def test_no_account(gateway: Gateway, user: str) -> None:
+    """What is no SIP address never reaches PJSIP, nor the wire."""
+    with pytest.raises(RegistrationFailed):
+        await gateway.endpoint.sign_on(SipAccount(user, SecretStr("x")))
+
+
+async def test_call_with_it(gateway: Gateway) -> None:
+    """The INVITE goes through the proxy, from the account's address, and shows who we are when asked."""
+    async with SipProvider("room7", PASSWORD) as provider:
+        proxy = f"sip:127.0.0.1:{provider.port};lr"
+        signed_on = await gateway.endpoint.sign_on(account(provider, proxy=proxy))
+        call = await gateway.endpoint.dial("sip:out_guest@example.invalid", caller_name="Board", provider=signed_on)
+        async with asyncio.timeout(SOON_S):
+            while not isinstance(event := await call.events.get(), Ended):
+                pass
+        assert event.code == 486
+        invite = provider.of("INVITE")[-1]
+        assert invite.startswith("INVITE sip:out_guest@example.invalid SIP/2.0")
+        assert field(invite, "From").startswith('"Board" <sip:room7@127.0.0.1')
+        assert 'username="room7"' in field(invite, "Proxy-Authorization")
+        await signed_on.close()
+
+
+async def test_called_at_it(gateway: Gateway) -> None:
+    """A call to where it is registered comes in as all calls do."""
+    async with SipProvider("room7", PASSWORD) as provider:
+        signed_on = await gateway.endpoint.sign_on(account(provider))
+        await asyncio.wait_for(signed_on.registered(), SOON_S)
+        async with RawCaller(gateway.endpoint.ports.udp, "room7") as caller:
+            caller.uri = provider.contact
+            caller.request("INVITE", sdp(AUDIO))
+            call = await gateway.take()
+            await call.reject(603, "Not now")
+            code, _ = await caller.response()
+            caller.request("ACK")
+        assert code == 603
+        await signed_on.close()
+
+
+async def test_forced_contact(gateway: Gateway) -> None:
+    """Some providers want another address than ours."""
+    async with SipProvider("room7", PASSWORD) as provider:
+        signed_on = await gateway.endpoint.sign_on(account(provider, contact="sip:elsewhere@192.0.2.7:5070"))
+        await asyncio.wait_for(signed_on.registered(), SOON_S)
+        assert provider.contact.startswith("sip:elsewhere@192.0.2.7:5070")
+        await signed_on.close()
