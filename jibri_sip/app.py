@@ -2,14 +2,21 @@
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack
 
 from jibri_sip import log
 from jibri_sip.api.app import create_app
+from jibri_sip.api.jibri_external import jibri_routes
+from jibri_sip.api.jibri_internal import create_internal_app
+from jibri_sip.api.metrics_route import metrics_route
 from jibri_sip.api.server import serve
 from jibri_sip.config.model import Settings
 from jibri_sip.errors import GatewayError
 from jibri_sip.gateway import Gateway
+from jibri_sip.metrics import Metrics
 from jibri_sip.ownership import sole_owner
+from jibri_sip.statsd import Statsd
+from jibri_sip.webhooks import Webhooks
 from jibri_sip.xmpp.brewery import Breweries
 from virtual_devices import processes
 
@@ -48,30 +55,55 @@ async def _serve(settings: Settings) -> int:
         loop.add_signal_handler(name, stop.set)
     gateway = Gateway(settings)
     orphans = asyncio.create_task(_bury_orphans())
-    breweries = Breweries(settings, gateway, _uncounted)
     try:
-        await gateway.start()
-        breweries.open()
-        async with serve(create_app(gateway, settings.api), settings.api.host, settings.api.port) as port:
-            _log.info("gateway_running", api=f"http://{settings.api.host}:{port}", meeting=settings.meeting.base_url)
+        async with AsyncExitStack() as stack:
+            await _start(gateway, settings, stack)
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait((stopped, gateway.retired), return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
             exit_code = gateway.retired.result() if gateway.retired.done() else 0
             _log.info("gateway_stopping", exit_code=exit_code)
-            return exit_code
     except GatewayError as error:
         _log.error("gateway_failed", error=error.message, remedy=error.remedy)
         raise
+    else:
+        return exit_code
     finally:
-        await gateway.close()
-        await breweries.close()
         orphans.cancel()
         _log.info("gateway_stopped")
 
 
-def _uncounted(_name: str, _host: str) -> None:
-    """Until there are metrics."""
+async def _start(gateway: Gateway, settings: Settings, stack: AsyncExitStack) -> None:
+    """Start everything; who is told of a session's end is closed after the gateway that tells it."""
+    metrics = Metrics(await _statsd(settings, stack))
+    gateway.observe(metrics)
+    webhooks = Webhooks(settings, metrics.webhook)
+    stack.push_async_callback(webhooks.close)
+    gateway.observe(webhooks)
+    webhooks.start()
+    breweries = Breweries(settings, gateway, metrics.xmpp, metrics.order_refused)
+    stack.push_async_callback(breweries.close)
+    stack.push_async_callback(gateway.close)
+    await gateway.start()
+    breweries.open()
+    routes = [jibri_routes(gateway, settings, metrics.order_refused)]
+    if settings.metrics.prometheus:
+        routes.append(metrics_route(metrics.registry))
+    api, jibri = settings.api, settings.jibri
+    port = await stack.enter_async_context(serve(create_app(gateway, api, *routes), api.host, api.port, api.tls))
+    await stack.enter_async_context(
+        serve(create_internal_app(gateway, settings), jibri.internal_host, jibri.internal_port)
+    )
+    _log.info("gateway_running", api=f"{api.host}:{port}", meeting=settings.meeting.base_url)
+
+
+async def _statsd(settings: Settings, stack: AsyncExitStack) -> Statsd | None:
+    if not settings.metrics.statsd_host:
+        return None
+    statsd = Statsd(settings.metrics.statsd_host, settings.metrics.statsd_port)
+    stack.callback(statsd.close)
+    await statsd.start()
+    return statsd
 
 
 async def _bury_orphans() -> None:

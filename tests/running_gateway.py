@@ -80,12 +80,13 @@ class RunningGateway:
         self.log_file = log_file or directory / "log"
         self.sip_port = free_port()
         self.api_port = free_port()
+        self.internal_port = free_port()
         self.runtime_dir = Path((settings or {}).get("instance", {}).get("runtime_dir", self.runtime_dir))
         self._sections: dict[str, dict[str, Any]] = {
             "instance": {"runtime_dir": str(self.runtime_dir)},
             "meeting": {"base_url": base_url},
             "sip": {"port": self.sip_port, "tls_port": free_port()},
-            "jibri": {"internal_port": free_port()},
+            "jibri": {"internal_port": self.internal_port},
             "api": {"port": self.api_port},
             "log": {"format": "json", "level": "debug"},
         }

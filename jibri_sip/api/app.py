@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Request, Response
+from fastapi import APIRouter, FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 import jibri_sip
 from jibri_sip.api.answers import problem_response
+from jibri_sip.api.bodies import Dtmf, Mute
 from jibri_sip.api.guard import Guard
 from jibri_sip.api.port import Gateway
 from jibri_sip.config.model import ApiSettings
@@ -20,12 +21,13 @@ _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"
 _SessionId = Annotated[str, Path(max_length=100, description="Id of the session.")]
 
 
-def create_app(gateway: Gateway, settings: ApiSettings) -> FastAPI:
+def create_app(gateway: Gateway, settings: ApiSettings, *more: APIRouter) -> FastAPI:
     """The API as an ASGI application.
 
     Args:
         gateway: Whose API it is.
         settings: Who may use it.
+        more: What else is served beside it, to the same clients.
     """
     app = FastAPI(
         title="jibri_sip",
@@ -39,6 +41,9 @@ def create_app(gateway: Gateway, settings: ApiSettings) -> FastAPI:
     )
     _add_health(app, gateway)
     _add_sessions(app, gateway)
+    _add_present_session(app, gateway)
+    for routes in more:
+        app.include_router(routes)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
@@ -100,6 +105,18 @@ def _add_sessions(app: FastAPI, gateway: Gateway) -> None:
         """Send the next call that comes in into a room."""
         await gateway.prepare(order)
         return await gateway.status()
+
+
+def _add_present_session(app: FastAPI, gateway: Gateway) -> None:
+    @app.post("/api/v1/sessions/{session_id}/mute")
+    async def mute(session_id: _SessionId, asked: Mute) -> SessionFacts:
+        """Mute or unmute the room system in the meeting."""
+        return await gateway.mute(session_id, audio=asked.audio, video=asked.video)
+
+    @app.post("/api/v1/sessions/{session_id}/dtmf")
+    async def send_dtmf(session_id: _SessionId, asked: Dtmf) -> SessionFacts:
+        """Press keys towards the peer."""
+        return await gateway.send_dtmf(session_id, asked.digits)
 
 
 async def _gateway_error(_request: Request, error: Exception) -> Response:

@@ -1,12 +1,13 @@
 """Asks a running gateway's API, for the commands."""
 
+import ssl
 from typing import Any, Self
 from urllib.parse import quote
 
 import httpx2
 
-from jibri_sip.config.model import ApiSettings
-from jibri_sip.errors import GatewayNotRunning
+from jibri_sip.config.model import ApiSettings, ApiTlsSettings
+from jibri_sip.errors import ConfigInvalid, GatewayNotRunning
 from jibri_sip.session.facts import DialOrder, Problem, SessionFacts, StatusFacts
 
 _TIMEOUT_S = 20.0  # hanging up waits until the session has ended
@@ -29,16 +30,21 @@ class Client:
 
     Args:
         settings: Where the API listens, and the token.
+
+    Raises:
+        ConfigInvalid: A certificate or key of `api.tls` is none.
     """
 
     def __init__(self, settings: ApiSettings) -> None:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  (only looked up)
-        self._url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+        tls = settings.tls if settings.tls.certificate_file is not None else None
+        self._url = f"{'http' if tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{settings.port}"
         token = settings.secret
         self._http = httpx2.Client(
             base_url=self._url,
             headers={"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {},
             timeout=_TIMEOUT_S,
+            verify=_only(tls) if tls is not None else True,
             trust_env=False,  # a proxy has no business between us and ourselves
         )
 
@@ -91,3 +97,25 @@ class Client:
 
 def _quoted(segment: str) -> str:
     return quote(segment, safe="")
+
+
+def _only(tls: ApiTlsSettings) -> ssl.SSLContext:
+    """Trust in the gateway's own certificate and in no other: it is known, and its name is not that of loopback.
+
+    Raises:
+        ConfigInvalid: A certificate or key is none.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    own, key = tls.certificate_file, tls.key_file
+    if own is None or key is None:
+        return context
+    try:
+        # Without the chain that follows in the file: others have certificates of the same authority, too.
+        leaf, end, _ = own.read_text(encoding="ascii").partition(ssl.PEM_FOOTER)
+        context.load_verify_locations(cadata=leaf + end)
+        context.load_cert_chain(tls.command_certificate_file or own, tls.command_key_file or key)
+    except (OSError, ValueError) as error:
+        raise ConfigInvalid(f"api.tls: {error}") from None
+    return context

@@ -50,14 +50,15 @@ def refuse(path: str, headers: Headers, settings: ApiSettings) -> GatewayError |
         return HostRefused(host[:100])
     origin = headers.get("origin")
     foreign_site = headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
-    if foreign_site or (origin is not None and _own_origin(origin) != host.lower()):
+    scheme = "http" if settings.tls.certificate_file is None else "https"
+    if foreign_site or (origin is not None and _own_origin(origin, scheme) != host.lower()):
         return OriginRefused((origin or "")[:100])
     token = settings.secret
     if token is None or path in _OPEN:
         return None
-    scheme, _, shown = headers.get("authorization", "").partition(" ")
+    kind, _, shown = headers.get("authorization", "").partition(" ")
     right = hmac.compare_digest(shown.strip().encode(), token.get_secret_value().encode())
-    return None if right and scheme.lower() == "bearer" else Unauthorised()
+    return None if right and kind.lower() == "bearer" else Unauthorised()
 
 
 def _name(host: str) -> str | None:
@@ -68,10 +69,10 @@ def _name(host: str) -> str | None:
         return None
 
 
-def _own_origin(origin: str) -> str | None:
-    """Host and port of an origin of ours, which has the scheme http; None for any other."""
+def _own_origin(origin: str, scheme: str) -> str | None:
+    """Host and port of an origin of ours, which has this scheme; None for any other."""
     try:
         parts = urlsplit(origin)
     except ValueError:
         return None
-    return parts.netloc.lower() if parts.scheme == "http" else None
+    return parts.netloc.lower() if parts.scheme == scheme else None

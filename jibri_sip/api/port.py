@@ -50,6 +50,22 @@ class Gateway(Protocol):
         """
         ...
 
+    async def mute(self, session_id: str, *, audio: bool | None = None, video: bool | None = None) -> SessionFacts:
+        """Mute or unmute the room system in the meeting; None leaves as it is.
+
+        Raises:
+            SessionUnknown: This session is not going on, or is in no meeting.
+        """
+        ...
+
+    async def send_dtmf(self, session_id: str, digits: str) -> SessionFacts:
+        """Press keys (0-9, A-D, *, #) towards the peer.
+
+        Raises:
+            SessionUnknown: This session has no call.
+        """
+        ...
+
     async def drain(self) -> None:
         """Take no new sessions; the present one goes on."""
         ...

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import errno
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from jibri_sip.errors import AddressUnavailable, PortInUse
+from jibri_sip.config.model import ApiTlsSettings
+from jibri_sip.errors import AddressUnavailable, ConfigInvalid, PortInUse
 
 _GRACE_S = 2
 
@@ -33,23 +35,16 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
-    """Serve HTTP while inside; yields the port (the one chosen, if `port` is 0).
+async def serve(app: ASGIApp, host: str, port: int, tls: ApiTlsSettings | None = None) -> AsyncIterator[int]:
+    """Serve HTTP, or with a certificate HTTPS, while inside; yields the port (the one chosen, if `port` is 0).
 
     Raises:
         PortInUse: Another program has the port.
         AddressUnavailable: The address is not this machine's, or not ours to use.
+        ConfigInvalid: Certificate, key or authorities are not what they should be.
     """
+    config = _config(app, tls or ApiTlsSettings())
     listener = _listen(host, port)
-    config = uvicorn.Config(
-        app,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
-        ws="none",
-    )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="api")
     try:
@@ -59,6 +54,27 @@ async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
         server.should_exit = True
         await task
         listener.close()
+
+
+def _config(app: ASGIApp, tls: ApiTlsSettings) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        ws="none",
+        ssl_certfile=tls.certificate_file,
+        ssl_keyfile=tls.key_file,
+        ssl_ca_certs=str(tls.client_ca_file) if tls.client_ca_file is not None else None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if tls.client_ca_file is not None else ssl.CERT_NONE,
+    )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigInvalid(f"api.tls: {error.strerror or error}") from None
+    return config
 
 
 def _listen(host: str, port: int) -> socket.socket:

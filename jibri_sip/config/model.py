@@ -307,6 +307,10 @@ class LimitSettings(Section):
     alone_timeout_s: SecondsOrNever = Field(
         default=1800.0, description="With nobody else in the meeting; 0 for no limit."
     )
+    all_muted_timeout_s: SecondsOrNever = Field(
+        default=0.0,
+        description="With everybody else's microphone and camera off; 0 for no limit. Telephones count as muted.",
+    )
     no_media_timeout_s: SecondsOrNever = Field(
         default=60.0,
         description="Without a packet from the peer, or from a meeting where somebody is not muted; 0 for no limit. "
@@ -322,20 +326,50 @@ class LimitSettings(Section):
     )
 
 
+class ApiTlsSettings(Section):
+    """HTTPS instead of HTTP as soon as there is a certificate, and mutual TLS with `client_ca_file`."""
+
+    certificate_file: LenientPath | None = Field(default=None, description="PEM file of the certificate and its chain.")
+    key_file: LenientPath | None = Field(default=None, description="PEM file of its private key.")
+    client_ca_file: LenientPath | None = Field(
+        default=None,
+        description="PEM file of the authorities that clients must have a certificate of; others are turned away.",
+    )
+    command_certificate_file: LenientPath | None = Field(
+        default=None, description="PEM file of the certificate that the commands show. Default: the gateway's own."
+    )
+    command_key_file: LenientPath | None = Field(default=None, description="PEM file of its private key.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for certificate, key in (("certificate_file", "key_file"), ("command_certificate_file", "command_key_file")):
+            if (getattr(self, certificate) is None) != (getattr(self, key) is None):
+                raise ValueError(f"needs both {certificate} and {key}, or neither")
+        if self.client_ca_file is not None and self.certificate_file is None:
+            raise ValueError("client_ca_file needs certificate_file: there are no client certificates without TLS")
+        for name in type(self).model_fields:
+            path = getattr(self, name)
+            if path is not None and not os.access(path, os.R_OK):
+                raise ValueError(f"{path} cannot be read")
+        return self
+
+
 class ApiSettings(Section):
-    """The HTTP API that `jibri-sip dial`, `hangup` and `status` use."""
+    """The HTTP API that `jibri-sip dial`, `hangup` and `status` use, Jibri's external API, and `/metrics`."""
 
     host: Annotated[str, Field(min_length=1)] = Field(
-        default="127.0.0.1", description="Address to listen on; any other than loopback needs a token."
+        default="127.0.0.1",
+        description="Address to listen on; any other than loopback needs a token or api.tls.client_ca_file.",
     )
     port: Port = Field(default=2222, description="TCP port. Default: 2222 + instance.number - 1.")
     token: SecretStr | None = Field(default=None, description="Token that clients have to show; better in a file.")
     token_file: SecretFile | None = Field(default=None, description="File that holds the token.")
+    tls: ApiTlsSettings = Field(default_factory=ApiTlsSettings, description="TLS.")
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
         one_of(self, "token", "token_file")
-        if self.secret is None and not self.on_loopback:
+        if self.secret is None and self.tls.client_ca_file is None and not self.on_loopback:
             raise ValueError(f"host {self.host} can be reached from elsewhere, so token_file is needed")
         if self.secret is not None and re.fullmatch("[!-~]{16,}", self.secret.get_secret_value()) is None:
             raise ValueError("token must have 16 or more characters, ASCII, no spaces")

@@ -58,12 +58,20 @@ class Breweries:
         settings: the gateway's.
         control: the gateway.
         count: told of what happens to connections: Jibri's name of the counter, and the host.
+        on_refused: told of each session that was ordered and not begun.
     """
 
-    def __init__(self, settings: Settings, control: Control, count: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        control: Control,
+        count: Callable[[str, str], None],
+        on_refused: Callable[[GatewayError], None],
+    ) -> None:
         self._settings = settings
         self._control = control
         self._count = count
+        self._on_refused = on_refused
         self._ordered: dict[str, _Ordered] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients = [self._client(environment, host) for environment in settings.xmpp for host in environment.hosts]
@@ -123,9 +131,11 @@ class Breweries:
             order = self._order(environment, client, request)
             session = self._control.start_service(order)
         except _OCCUPIED as error:
+            self._on_refused(error)
             _log.info("order_refused", client=client.name, error=error.key)
             return Report(Status.OFF, request.sip_address, Failure.BUSY, should_retry=True)
         except GatewayError as error:
+            self._on_refused(error)
             _log.warning("order_refused", client=client.name, error=error.key, detail=error.message)
             return Report(Status.OFF, request.sip_address, Failure.ERROR, should_retry=error.retryable)
         self._ordered[session.id] = _Ordered(client, orderer, request.sip_address, request.session_id)

@@ -82,6 +82,18 @@ class FixedGateway:
         self._move(State.ENDED)
         return self._session
 
+    async def mute(self, session_id: str, *, audio: bool | None = None, video: bool | None = None) -> SessionFacts:
+        """Remember what was asked."""
+        session = await self.session(session_id)
+        self.asked.append(f"mute {audio} {video}")
+        return session
+
+    async def send_dtmf(self, session_id: str, digits: str) -> SessionFacts:
+        """Remember the keys."""
+        session = await self.session(session_id)
+        self.asked.append(f"keys {digits}")
+        return session
+
     async def drain(self) -> None:
         """Take no more."""
         self.draining = True

@@ -84,6 +84,39 @@ async def test_hanging_up_the_present_session(http: httpx2.AsyncClient, gateway:
     assert gateway.asked[-1] == "hang up None"
 
 
+async def test_a_session_that_goes_on(http: httpx2.AsyncClient, gateway: FixedGateway) -> None:
+    """It can be muted and unmuted, each medium by itself, and keys can be pressed towards its peer."""
+    where = (await http.post("/api/v1/sessions", json=DIAL)).headers["location"]
+    assert (await http.post(f"{where}/mute", json={"audio": True})).json()["id"] == "s1"
+    assert (await http.post(f"{where}/mute", json={"audio": None, "video": False})).status_code == 200
+    assert (await http.post(f"{where}/dtmf", json={"digits": "12A*#"})).status_code == 200
+    assert gateway.asked[1:] == ["mute True None", "mute None False", "keys 12A*#"]
+    missing = await http.post("/api/v1/sessions/other/dtmf", json={"digits": "1"})
+    assert (missing.status_code, missing.json()["key"]) == (404, "session-unknown")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("dtmf", {}),
+        ("dtmf", {"digits": ""}),
+        ("dtmf", {"digits": "1x"}),
+        ("dtmf", {"digits": "1\n"}),
+        ("dtmf", {"digits": "1" * 65}),
+        ("mute", {"audio": "loud"}),
+        ("mute", {"sound": True}),
+    ],
+)
+async def test_keys_that_there_are_not(
+    http: httpx2.AsyncClient, gateway: FixedGateway, path: str, body: dict[str, Any]
+) -> None:
+    """What is no key, or says nothing of what to mute, is refused."""
+    where = (await http.post("/api/v1/sessions", json=DIAL)).headers["location"]
+    answer = await http.post(f"{where}/{path}", json=body)
+    assert (answer.status_code, answer.json()["key"]) == (422, "request-invalid")
+    assert len(gateway.asked) == 1
+
+
 async def test_preparing(http: httpx2.AsyncClient, gateway: FixedGateway) -> None:
     """A room can be prepared for the next call, for a while."""
     response = await http.post("/api/v1/prepared", json={"room": "demo", "within_s": 5})
