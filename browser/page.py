@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import resources
-from typing import Any
+from typing import Any, Literal, TypeAlias, cast
 
 from browser.driver import Driver
 from browser.errors import BrowserError, JoinFailed, PageHung, PageLoadFailed
@@ -19,9 +19,14 @@ from browser.visit import Visit
 # The page that a warm Chrome rests on: the colour of our cards, nothing else.
 BLANK_URL = "data:text/html,%3C!doctype%20html%3E%3Ctitle%3E%3C/title%3E%3Cbody%20style=background:%23101820%3E"
 
+# In the order in which they run.
+_SCRIPTS = ("signs.js", "agent.js")
 _STEP_S = 0.05
 _BLANK_TIMEOUT_S = 5.0
 _RETREAT_S = 1.0
+
+Medium: TypeAlias = Literal["audio", "video"]
+Toggled: TypeAlias = Literal["muted", "unmuted", "hand-raised", "hand-lowered"]
 
 
 class MeetingPage:
@@ -39,7 +44,8 @@ class MeetingPage:
         self._arrived = False
         self._has_been_in = False
         self._abort = threading.Event()
-        driver.add_script((resources.files("browser") / "agent" / "agent.js").read_text(encoding="utf-8"))
+        for script in _SCRIPTS:
+            driver.add_script((resources.files("browser") / "agent" / script).read_text(encoding="utf-8"))
 
     def show_blank(self) -> None:
         """Rest on the blank page: whatever was there is gone, and what we told it forgotten."""
@@ -92,11 +98,21 @@ class MeetingPage:
 
     def set_audio_muted(self, muted: bool) -> None:
         """Mute or unmute what we send; a moderated meeting may refuse, `state()` tells."""
-        self._driver.call("muteAudio", muted)
+        self._driver.call("setMuted", "audio", muted)
 
     def set_video_muted(self, muted: bool) -> None:
         """Mute or unmute the picture that we send; a moderated meeting may refuse, `state()` tells."""
-        self._driver.call("muteVideo", muted)
+        self._driver.call("setMuted", "video", muted)
+
+    def toggle(self, media: Medium) -> Toggled | None:
+        """Switch what we send on or off; where we may not switch it on, our hand goes up or down instead.
+
+        That holds for visitors, and under moderation for whoever has no leave to unmute.
+
+        Returns:
+            What was done; None when we are in no meeting.
+        """
+        return cast("Toggled | None", self._driver.call("toggle", media))
 
     def still(self) -> bytes:
         """Return the page as it looks, PNG, for people."""

@@ -51,9 +51,12 @@ class PageState:
         participants: Others in the room, without ourselves and without hidden ones.
         ice: The media connection to the meeting.
         server_silent_ms: Since the deployment's XMPP server was last heard; None where the page does not tell.
-        somebody_unmuted: Somebody else has microphone or camera on, so that media is to be expected.
+        somebody_unmuted: Somebody else has microphone or camera on, so that media is to be expected; telephones,
+            of which that is not known, do not count.
         audio_muted: We send no sound.
         video_muted: We send no picture.
+        muted_by_meeting: It was not we who switched off sound or picture, but a moderator or the meeting's policy.
+        hand_raised: We ask for the floor.
         remote_video: A picture of somebody else was drawn within the last second.
         remote_frames: Pictures of others drawn since the page was loaded.
         bitrates: What the page sends and receives.
@@ -70,6 +73,8 @@ class PageState:
     somebody_unmuted: bool = False
     audio_muted: bool = True
     video_muted: bool = True
+    muted_by_meeting: bool = False
+    hand_raised: bool = False
     remote_video: bool = False
     remote_frames: int = 0
     bitrates: Bitrates = field(default_factory=Bitrates)
@@ -113,6 +118,8 @@ def _from_report(report: Mapping[str, Any]) -> PageState:
         somebody_unmuted=bool(report["somebodyUnmuted"]),
         audio_muted=bool(report["audioMuted"]),
         video_muted=bool(report["videoMuted"]),
+        muted_by_meeting=bool(report["mutedByMeeting"]),
+        hand_raised=bool(report["handRaised"]),
         remote_video=bool(report["remoteVideo"]),
         remote_frames=int(report["remoteFrames"]),
         bitrates=Bitrates(*(None if rate is None else round(rate) for rate in report["bitrates"])),

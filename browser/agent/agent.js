@@ -1,15 +1,18 @@
 /*
- * The gateway's agent in the meeting's page: the only JavaScript of the gateway, and all that it knows of
- * Jitsi Meet's page. Chrome runs it in every document before the document's own scripts.
+ * The gateway's agent in the meeting's page: with the signs beside it the only JavaScript of the gateway, and all
+ * that it knows of Jitsi Meet's page. Chrome runs it in every document before the document's own scripts.
  *
  * It listens and presses one button; it changes nothing that the page does. What it uses of the page:
  *   APP.conference          isLocalAudioMuted, isLocalVideoMuted, muteAudio, muteVideo, getStats, hangup,
  *                           getConnectionState, _room (lib-jitsi-meet's JitsiConference, there before it joins)
  *   APP.connection          lib-jitsi-meet's JitsiConnection, for why it failed
  *   _room.connection        the same; of its XMPP connection, when the server was last heard
- *   APP.store               redux: the connection's error; closing a dialog (neither is needed)
+ *   _room.isMutedByFocus, isVideoMutedByFocus    the meeting switched us off, not we ourselves
+ *   APP.store               redux. Read: the connection's error, whether moderation forbids to unmute, whether we are
+ *                           a visitor, whether our hand is up. Dispatched: raising it; closing a dialog
  *   [data-testid="prejoin.joinMeeting"]   the button that joins
  *   localStorage            who we are, as Jibri has always told it
+ *   sessionStorage          ours: what of us was muted on purpose, should the page load anew
  *   location.hash           `jwt`: the only place where the page looks for a token, beside the URL's query
  */
 (() => {
@@ -22,9 +25,10 @@
     const LOOK_MS = 100;
     const LOOK_WHILE_JOINING_MS = 25;
     const FRESH_FRAME_MS = 1000;
-    const UNMUTE_EVERY_MS = 1000;
-    const UNMUTE_TRIES = 5;
+    const SETTLE_EVERY_MS = 1000;
+    const SETTLE_TRIES = 5;
     const CLICK_EVERY_MS = 1000;
+    const KEPT = 'jibriSipMuted';
     const JOIN_BUTTON = '[data-testid="prejoin.joinMeeting"]';
 
     // Why JitsiConference (conference.*) or JitsiConnection (connection.*) failed, as a kind of JoinFailed.
@@ -47,12 +51,14 @@
     let joined = false;
     let passwordTried = false;
     let clickedAt = -Infinity;
-    let unmuteTries = 0;
-    let unmutedAt = -Infinity;
+    let muted = { audio: false, video: false };
+    let settleTries = 0;
+    let settledAt = -Infinity;
     let frames = 0;
     let frameAt = -Infinity;
     let lookedAt = performance.now();
 
+    const signs = window.jibriSipSigns;
     const conference = () => (window.APP && window.APP.conference) || null;
     const over = () => [ 'left', 'kicked', 'ended', 'failed', 'password' ].includes(state.phase);
 
@@ -141,6 +147,7 @@
             return;
         }
         introduce();
+        recall();
         look();
     }
 
@@ -152,7 +159,8 @@
         attempt(null, watchRoom);
         attempt(null, countFrames);
         if (joined) {
-            attempt(null, unmute);
+            attempt(null, settle);
+            attempt(null, showSigns);
         } else {
             attempt(null, pressJoin);
         }
@@ -223,7 +231,7 @@
                 room.room.sendPresence();
             });
         }
-        attempt(null, unmute);
+        attempt(null, settle);
     }
 
     function conferenceFailed(name, ...details) {
@@ -270,22 +278,86 @@
         }
     }
 
-    /** A page that started without devices gets them now. Once we were heard, muting is others' right. */
-    function unmute() {
-        const app = conference();
-        const silent = attempt(true, () => app.isLocalAudioMuted());
-        const dark = attempt(true, () => app.isLocalVideoMuted());
+    // ---- microphone and camera --------------------------------------------------------------------------
 
-        if (!silent && !dark) {
-            unmuteTries = UNMUTE_TRIES;
+    const isMuted = media => attempt(true, () =>
+        (media === 'audio' ? conference().isLocalAudioMuted() : conference().isLocalVideoMuted()));
+    const mute = (media, off) =>
+        (media === 'audio' ? conference().muteAudio(off, false) : conference().muteVideo(off, false));
+
+    /** Take over what was muted on purpose before the page loaded anew in the middle of this visit. */
+    function recall() {
+        const kept = attempt({}, () => JSON.parse(sessionStorage.getItem(KEPT)));
+
+        if (kept.visit === visit.id) {
+            muted = { audio: kept.audio, video: kept.video };
         }
-        if (unmuteTries >= UNMUTE_TRIES || performance.now() - unmutedAt < UNMUTE_EVERY_MS) {
+    }
+
+    /** Mute or unmute on purpose. */
+    function setMuted(media, off) {
+        settleTries = SETTLE_TRIES;
+        muted[media] = off;
+        attempt(null, () => sessionStorage.setItem(KEPT, JSON.stringify({ visit: visit.id, ...muted })));
+        mute(media, off);
+    }
+
+    /** A page that started without devices gets them now. Once we were heard, muting is others' right. */
+    function settle() {
+        const wrong = [ 'audio', 'video' ].filter(media => isMuted(media) !== muted[media]);
+
+        if (!wrong.length) {
+            settleTries = SETTLE_TRIES;
+        }
+        if (settleTries >= SETTLE_TRIES || performance.now() - settledAt < SETTLE_EVERY_MS) {
             return;
         }
-        unmuteTries += 1;
-        unmutedAt = performance.now();
-        silent && quietly(() => app.muteAudio(false, false));
-        dark && quietly(() => app.muteVideo(false, false));
+        settleTries += 1;
+        settledAt = performance.now();
+        wrong.forEach(media => quietly(() => mute(media, muted[media])));
+    }
+
+    const feature = name => attempt({}, () => window.APP.store.getState()[`features/${name}`]);
+    const ourselves = () => feature('base/participants').local || {};
+    const isHandUp = () => ourselves().raisedHandTimestamp > 0;
+
+    /** Whether a moderator's leave is needed to switch on our 'audio' or 'video'. */
+    function isForbidden(media) {
+        const moderation = feature('av-moderation');
+
+        return moderation[`${media}ModerationEnabled`] === true && moderation[`${media}UnmuteApproved`] !== true
+            && ourselves().role !== 'moderator';
+    }
+
+    function raiseHand(up) {
+        window.APP.store.dispatch({ type: 'LOCAL_PARTICIPANT_RAISE_HAND', raisedHandTimestamp: up ? Date.now() : 0 });
+    }
+
+    /** Switch our 'audio' or 'video' on or off; where we may not switch it on, our hand goes up or down instead. */
+    function toggle(media) {
+        const off = isMuted(media);
+
+        if (!joined || over()) {
+            return null;
+        }
+        if (feature('visitors').iAmVisitor || (off && isForbidden(media))) {
+            raiseHand(!isHandUp());
+
+            return isHandUp() ? 'hand-raised' : 'hand-lowered';
+        }
+        if (off && isHandUp()) {
+            // It was up to ask for this. Jitsi Meet lowers it by audio levels, which we have switched off.
+            raiseHand(false);
+        }
+        setMuted(media, !off);
+
+        return off ? 'unmuted' : 'muted';
+    }
+
+    function showSigns() {
+        if (settleTries >= SETTLE_TRIES && !over()) {
+            signs.show({ audio: isMuted('audio'), video: isMuted('video'), hand: isHandUp() });
+        }
     }
 
     const drawn = new WeakMap();
@@ -343,9 +415,16 @@
             .map(rate => (Number.isFinite(rate) ? rate : null));
     }
 
+    /** Of a telephone (Jigasi) nobody knows whether it is muted. */
+    function mayBeHeardOrSeen(participant) {
+        return attempt(false, () => (!participant.isAudioMuted() || !participant.isVideoMuted())
+            && participant.getProperty('features_jigasi') !== true);
+    }
+
     function report() {
         const app = conference();
-        const others = attempt([], () => room.getParticipants());
+        const others = attempt([], () => room.getParticipants())
+            .filter(p => !p.isHidden() && !attempt(false, () => p.isHiddenFromRecorder()));
         const live = attempt(null, () => ICE[app.getConnectionState()]);
 
         return {
@@ -357,10 +436,12 @@
             ice: live || state.ice,
             // lib-jitsi-meet asks its server for a sign of life every ten seconds.
             serverSilentMs: attempt(null, () => room.connection.xmpp.connection.getTimeSinceLastSuccess()),
-            participants: others.filter(p => !p.isHidden() && !attempt(false, () => p.isHiddenFromRecorder())).length,
-            somebodyUnmuted: others.some(p => attempt(false, () => !p.isAudioMuted() || !p.isVideoMuted())),
-            audioMuted: attempt(true, () => app.isLocalAudioMuted()),
-            videoMuted: attempt(true, () => app.isLocalVideoMuted()),
+            participants: others.length,
+            somebodyUnmuted: others.some(mayBeHeardOrSeen),
+            audioMuted: isMuted('audio'),
+            videoMuted: isMuted('video'),
+            mutedByMeeting: attempt(false, () => room.isMutedByFocus || room.isVideoMutedByFocus),
+            handRaised: isHandUp(),
             remoteVideo: performance.now() - frameAt < FRESH_FRAME_MS,
             remoteFrames: frames,
             bitrates: bitrates(),
@@ -381,8 +462,8 @@
         begin,
         state: report,
         leave,
-        muteAudio: muted => { unmuteTries = UNMUTE_TRIES; conference().muteAudio(muted, false); },
-        muteVideo: muted => { unmuteTries = UNMUTE_TRIES; conference().muteVideo(muted, false); }
+        setMuted,
+        toggle
     });
 
     Object.defineProperty(window, 'jibriSipAgent', { value: agent });

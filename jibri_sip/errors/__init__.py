@@ -51,6 +51,7 @@ from jibri_sip.errors.call import (
     from_sip_response,
 )
 from jibri_sip.errors.ends import (
+    AllMuted,
     AloneTooLong,
     Cancelled,
     Kicked,
@@ -82,6 +83,7 @@ from jibri_sip.errors.meeting import (
 __all__ = [
     "AddressUnavailable",
     "AddressUnknown",
+    "AllMuted",
     "AloneTooLong",
     "AlreadyRunning",
     "AudioLost",

@@ -44,6 +44,13 @@ class AloneTooLong(CallEnded):
     summary = "Nobody else was in the meeting"
 
 
+class AllMuted(CallEnded):
+    """Everybody else in the meeting was muted for `limits.all_muted_timeout_s`."""
+
+    key = "all-muted"
+    summary = "Everybody else in the meeting was muted"
+
+
 class MaxDuration(CallEnded):
     """The call was as long as `limits.max_duration_s` allows."""
 

@@ -68,6 +68,15 @@ class EndFacts(Problem):
     retryable: bool = Field(description="Whether the same call may succeed later with nothing changed.")
 
 
+class InMeeting(_Facts):
+    """How the room system stands in the meeting, as of the last second."""
+
+    audio_muted: bool = Field(description="The meeting does not hear it.")
+    video_muted: bool = Field(description="The meeting does not see it.")
+    muted_by_meeting: bool = Field(description="A moderator or the meeting's policy switched that off.")
+    hand_raised: bool = Field(description="It asks for the floor.")
+
+
 class SessionFacts(_Facts):
     """A session, present or past."""
 
@@ -80,6 +89,7 @@ class SessionFacts(_Facts):
     call_id: str | None = Field(default=None, description="SIP Call-ID; None before there is a call.")
     started: str = Field(description="When it was asked for (RFC 3339, UTC).")
     talk_s: float = Field(default=0.0, description="Seconds that both sides were connected.")
+    in_meeting: InMeeting | None = Field(default=None, description="None while it is in no meeting.")
     stages_ms: dict[str, float] = Field(default_factory=dict, description="Milliseconds until each stage.")
     end: EndFacts | None = Field(default=None, description="Why it ended; None while it lives.")
     quality: dict[str, Any] | None = Field(default=None, description="Media, both ways; None if not measured.")

@@ -3,11 +3,16 @@
 from typing import TYPE_CHECKING
 
 from browser.errors import BrowserError, ChromeGone
+from browser.state import PageState
+from jibri_sip import log
+from jibri_sip.session.facts import InMeeting
 from jibri_sip.session.state import State
 from jibri_sip.session.watch import Look
 
 if TYPE_CHECKING:
     from jibri_sip.session.session import Parts, Session
+
+_log = log.logger("session")
 
 
 async def look(session: "Session", parts: "Parts") -> Look:
@@ -30,6 +35,7 @@ async def look(session: "Session", parts: "Parts") -> Look:
         raise
     except BrowserError:
         return Look(on_hold=seen.on_hold, peer_packets=seen.peer_packets, page_answered=False)
+    _note(session, page)
     received = (page.bitrates.audio_received, page.bitrates.video_received)
     return Look(
         on_hold=seen.on_hold,
@@ -44,3 +50,19 @@ async def look(session: "Session", parts: "Parts") -> Look:
         video_moving=page.remote_video,
         screen_changes=parts.bridge.stats().to_sip.grabbed,
     )
+
+
+def _note(session: "Session", page: PageState) -> None:
+    """Keep how the room stands in the meeting, and tell when that has changed."""
+    if page.phase != "joined":
+        session.in_meeting = None
+        return
+    now = InMeeting(
+        audio_muted=page.audio_muted,
+        video_muted=page.video_muted,
+        muted_by_meeting=page.muted_by_meeting,
+        hand_raised=page.hand_raised,
+    )
+    if now != session.in_meeting:
+        _log.info("standing_in_meeting", **now.model_dump())
+    session.in_meeting = now

@@ -21,7 +21,8 @@ from jibri_sip.clock import monotonic, utc_now
 from jibri_sip.config.model import Settings
 from jibri_sip.errors import GatewayError
 from jibri_sip.media.bridge import Bridge
-from jibri_sip.session import looks, summary
+from jibri_sip.session import keys, looks, summary
+from jibri_sip.session.facts import InMeeting
 from jibri_sip.session.news import Happening
 from jibri_sip.session.orders import ServiceOrder
 from jibri_sip.session.reasons import EndReason
@@ -79,6 +80,7 @@ class Session(ABC):
         timeline: what happened when.
         standing: state, and once it ends, why.
         quality: the last statistics of the call.
+        in_meeting: how the room stands in the meeting, as of the last look.
         over: set by the gateway once the session is among the past ones.
     """
 
@@ -92,6 +94,7 @@ class Session(ABC):
         self.timeline = Timeline(utc_now(), monotonic())
         self.standing = Standing()
         self.quality = CallStats()
+        self.in_meeting: InMeeting | None = None
         self.call: Call | None = None
         self.over = asyncio.Event()
         self._parts = parts
@@ -100,6 +103,7 @@ class Session(ABC):
         self._tasks: list[asyncio.Task[None]] = []
         self._ending: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
         self._seen: Seen | None = None
+        self._keypad = keys.Keypad()
 
     @abstractmethod
     async def _set_up(self) -> None:
@@ -251,11 +255,16 @@ class Session(ABC):
                 case sip.Resumed() if self.standing.state is State.HELD:
                     self._move(Event.RESUMED)
                 case sip.Dtmf(digit=digit):
-                    _log.debug("dtmf_received", digit=digit)
+                    self._press(digit)
                 case sip.Ended() as ended:
                     raise self._call_over(ended)
                 case _:
                     pass
+
+    def _press(self, key: str) -> None:
+        self._keypad, media = self._keypad.press(key, monotonic())
+        if media is not None and self.room is not None:
+            self._start(keys.switch(media, self._parts.slot))
 
     def _peer_name(self) -> str:
         return (self.call.remote_name if self.call else "") or self.peer

@@ -63,6 +63,7 @@ def session_facts(session: "Session") -> SessionFacts:
         call_id=session.call.sip_call_id if session.call else None,
         started=iso(session.timeline.started),
         talk_s=session.timeline.talk_s(monotonic()),
+        in_meeting=session.in_meeting if session.standing.live else None,
         stages_ms=dict(session.timeline.stages_ms()),
         end=EndFacts.model_validate(reason.as_json()) if reason else None,
         quality=quality if any(quality.values()) else None,

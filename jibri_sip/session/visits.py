@@ -19,7 +19,7 @@ def visit_for(
         target: the meeting.
         settings: the gateway's; the XMPP account of `[meeting]` goes to that deployment only.
         direction: as the deployment knows SIP gateways, by their e-mail address.
-        sip_address: the peer's, published in our presence.
+        sip_address: the peer's, published in our presence; with or without `sip:`, perhaps empty.
     """
     meeting = settings.meeting
     login = target.login or (_login(meeting) if target.base_url == meeting.base_url else None)
@@ -34,7 +34,7 @@ def visit_for(
         jwt=_secret(target.jwt),
         xmpp_login=_account(login) if login is not None else None,
         config_overrides={**meeting.config_overrides, **target.config_overrides},
-        sip_address=sip_address,
+        sip_address=_published(sip_address),
     )
 
 
@@ -51,3 +51,9 @@ def _login(meeting: MeetingSettings) -> Login | None:
 
 def _account(login: Login) -> XmppLogin:
     return XmppLogin(login.domain, login.username, Secret(login.password.get_secret_value()))
+
+
+def _published(sip_address: str) -> str | None:
+    if not sip_address:
+        return None
+    return sip_address if sip_address.lower().startswith(("sip:", "sips:")) else f"sip:{sip_address}"

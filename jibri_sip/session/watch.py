@@ -1,13 +1,15 @@
 """When a session has to end: pure decisions over what was seen and since when; the time is passed in.
 
 `observe` folds each look at the call, the page and the display into `Seen`; `decide` says whether that is a reason to
-end. That everyone is muted is none, nor is a call on hold, nor a picture that stands still because nothing moves.
+end. That everyone is muted is none unless a limit was set, nor is a call on hold, nor a picture that stands still
+because nothing moves.
 """
 
 from dataclasses import dataclass, replace
 
 from jibri_sip.config.model import LimitSettings
 from jibri_sip.errors import (
+    AllMuted,
     AloneTooLong,
     BrowserHung,
     IceFailed,
@@ -62,6 +64,7 @@ class Seen:
     started_at: float
     last: Look = Look()
     alone_since: float | None = None
+    muted_since: float | None = None
     peer_silent_since: float | None = None
     meeting_silent_since: float | None = None
     ice_down_since: float | None = None
@@ -85,6 +88,7 @@ def observe(seen: Seen, look: Look, now: float) -> Seen:
         seen,
         last=look,
         alone_since=_since(seen.alone_since, now, None if look.others is None else look.others == 0),
+        muted_since=_since(seen.muted_since, now, _all_muted(look)),
         peer_silent_since=_since(seen.peer_silent_since, now, _peer_silent(seen.last, look)),
         meeting_silent_since=_since(seen.meeting_silent_since, now, _meeting_silent(look)),
         ice_down_since=_since(seen.ice_down_since, now, _ice_down(look)),
@@ -110,6 +114,13 @@ def _meeting_silent(look: Look) -> bool | None:
     if look.meeting_bps is None or look.somebody_unmuted is None:
         return None
     return look.meeting_bps <= 0
+
+
+def _all_muted(look: Look) -> bool | None:
+    # Nobody is not everybody: being alone has a limit of its own.
+    if look.others == 0:
+        return False
+    return None if look.somebody_unmuted is None else not look.somebody_unmuted
 
 
 def _ice_down(look: Look) -> bool | None:
@@ -151,6 +162,7 @@ def decide(seen: Seen, limits: LimitSettings, now: float) -> EndReason | None:
         (seen.peer_silent_since, limits.no_media_timeout_s, NoMedia),
         (seen.meeting_silent_since, limits.no_media_timeout_s, NoMedia),
         (seen.frozen_since, limits.frozen_timeout_s, PictureFrozen),
+        (seen.muted_since, limits.all_muted_timeout_s, AllMuted),
         (seen.alone_since, limits.alone_timeout_s, AloneTooLong),
         (seen.started_at, limits.max_duration_s, MaxDuration),
     )

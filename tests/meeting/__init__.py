@@ -11,6 +11,7 @@ from tests.meeting.participant import (
     Participant,
     ParticipantError,
     ParticipantReport,
+    Standing,
     VideoSeen,
     VideoStream,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "Participant",
     "ParticipantError",
     "ParticipantReport",
+    "Standing",
     "VideoSeen",
     "VideoStream",
 ]

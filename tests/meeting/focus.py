@@ -1,13 +1,13 @@
-"""The focus: the XMPP component that opens rooms, makes everybody moderator, and looks after doors (Jitsi's jicofo).
+"""The focus: the XMPP component that opens rooms, gives them a moderator, and looks after doors (Jitsi's jicofo).
 
 It answers `<conference>` requests by joining the room as the occupant `focus`, by which lib-jitsi-meet knows it, and
-tells a `RoomWatcher` who comes and goes. Sessions of media are the SFU's business (`sfu`), which speaks through it.
+tells a `RoomWatcher` who comes and goes. Sessions of media are the SFU's business (`sfu`), and what moderators may do
+to others is that of `moderation`; both speak through it.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 from xml.etree.ElementTree import Element, SubElement
 
@@ -18,7 +18,9 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
 from tests.meeting import jingle
+from tests.meeting.moderation import JITSI_MEET, MEDIA, Moderation, NotAllowedError
 from tests.meeting.options import FOCUS_DOMAIN, LOBBY_DOMAIN, MUC_DOMAIN, MeetingOptions
+from tests.meeting.rooms import MUC_USER, Occupant, Room, read_occupant
 
 _NICK = "focus"
 _BARE_JID = f"focus@{FOCUS_DOMAIN}"
@@ -26,70 +28,15 @@ _FULL_JID = f"{_BARE_JID}/focus"
 _REPLY_TIMEOUT_S = 10
 
 _MUC = "http://jabber.org/protocol/muc"
-_MUC_USER = f"{_MUC}#user"
 _MUC_ADMIN = f"{_MUC}#admin"
 _MUC_OWNER = f"{_MUC}#owner"
 _ROOM_CONFIG = f"{_MUC}#roomconfig"
 _DATA_FORM = "jabber:x:data"
-_NICKNAME = "http://jabber.org/protocol/nick"
 
 _log = logging.getLogger(__name__)
 
 # slixmpp gives stanzas their interfaces while it runs.
 _Stanza: TypeAlias = Any
-
-
-@dataclass
-class Occupant:
-    """Somebody in a room, as their last presence says.
-
-    Attributes:
-        nick: the endpoint id, which lib-jitsi-meet makes up.
-        jid: real address, user@domain/resource.
-        name: display name.
-        presence: the last presence, XML.
-    """
-
-    nick: str
-    jid: str
-    name: str = ""
-    presence: str = ""
-    is_owner: bool = False
-
-
-@dataclass
-class Room:
-    """A room that the focus is in.
-
-    Attributes:
-        jid: ROOM@MUC.
-        occupants: by nick, the focus left out.
-        waiting: those in its lobby, by nick.
-    """
-
-    jid: str
-    occupants: dict[str, Occupant] = field(default_factory=dict)
-    waiting: dict[str, Occupant] = field(default_factory=dict)
-    is_lobby_open: bool = False
-    entered: asyncio.Event = field(default_factory=asyncio.Event)
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def lobby_jid(self) -> str:
-        """The address of its lobby."""
-        return f"{self.jid.split('@')[0]}@{LOBBY_DOMAIN}"
-
-    def find(self, who: str) -> Occupant:
-        """The occupant (or the one waiting) with this nick or display name.
-
-        Raises:
-            LookupError: there is none.
-        """
-        for occupant in (*self.occupants.values(), *self.waiting.values()):
-            if who in {occupant.nick, occupant.name}:
-                return occupant
-        present = [f"{o.nick} ({o.name})" for o in self.occupants.values()]
-        raise LookupError(f"nobody called {who!r} is in {self.jid}; there are {present}")
 
 
 class RoomWatcher(Protocol):
@@ -105,18 +52,6 @@ class RoomWatcher(Protocol):
         """The room is no more."""
 
 
-def _read_occupant(nick: str, presence: _Stanza) -> Occupant:
-    xml = presence.xml
-    item = xml.find(f"{{{_MUC_USER}}}x/{{{_MUC_USER}}}item")
-    return Occupant(
-        nick=nick,
-        jid="" if item is None else item.get("jid", ""),
-        name=xml.findtext(f"{{{_NICKNAME}}}nick") or "",
-        presence=str(presence),
-        is_owner=item is not None and item.get("affiliation") == "owner",
-    )
-
-
 class Focus(ComponentXMPP):
     """The component `focus.meet.test`."""
 
@@ -124,6 +59,7 @@ class Focus(ComponentXMPP):
         super().__init__(FOCUS_DOMAIN, secret, "127.0.0.1", port)  # type: ignore[no-untyped-call]
         self._options = options
         self._tasks: set[asyncio.Task[None]] = set()
+        self._moderation = Moderation(self)
         self.rooms: dict[str, Room] = {}
         self.watcher: RoomWatcher | None = None
         self.started = asyncio.Event()
@@ -133,6 +69,9 @@ class Focus(ComponentXMPP):
             self["xep_0030"].add_feature(feature)
         self._on(f"iq/{{{jingle.FOCUS}}}conference", self._conference_requested)
         self._on(f"iq/{{{jingle.JINGLE}}}jingle", self._jingle_received)
+        for media in MEDIA:
+            self._on(f"iq/{{{JITSI_MEET}/{media}}}mute", self._mute_requested)
+        self._on(f"message/{{{self.default_ns}}}av_moderation", self._moderation_received)
         self._on("presence", self._presence_received)
         self.add_event_handler("session_start", lambda _: self.started.set())
 
@@ -215,23 +154,48 @@ class Focus(ComponentXMPP):
             else:
                 room.entered.set()
             return
+        room.presences.append(str(presence))
         if self._update(room.occupants, nick, presence):
+            if nick in room.occupants:
+                self.spawn(self._moderation.welcome(room, room.occupants[nick]))
             self._occupants_changed(room)
 
-    @staticmethod
-    def _update(occupants: dict[str, Occupant], nick: str, presence: _Stanza) -> bool:
+    def _update(self, occupants: dict[str, Occupant], nick: str, presence: _Stanza) -> bool:
         """Take in a presence; whether it made somebody come or go."""
         if presence["type"] == "unavailable":
             return occupants.pop(nick, None) is not None
         is_new = nick not in occupants
-        occupants[nick] = _read_occupant(nick, presence)
+        occupants[nick] = read_occupant(nick, presence, self._options.trusted_domains)
         return is_new
 
+    def _mute_requested(self, request: _Stanza) -> None:
+        self.spawn(self._answer_mute(request))
+
+    async def _answer_mute(self, request: _Stanza) -> None:
+        element = next(iter(request.xml))
+        media = element.tag.partition("}")[0].rpartition("/")[2]
+        reply = request.reply()
+        try:
+            await self._moderation.mute(self.room(request["from"].bare), request["from"].resource, media, element)
+        except LookupError:
+            reply.error()["error"]["condition"] = "item-not-found"
+        except NotAllowedError:
+            reply.error()["error"]["condition"] = "not-allowed"
+        reply.send()
+
+    def _moderation_received(self, message: _Stanza) -> None:
+        command = message.xml.find(f"{{{self.default_ns}}}av_moderation")
+        for room in self.rooms.values():
+            for occupant in room.occupants.values():
+                if occupant.jid == message["from"].full:
+                    self.spawn(self._moderation.command(room, occupant, command))
+                    return
+
     def _occupants_changed(self, room: Room) -> None:
-        for occupant in room.occupants.values():
-            if not occupant.is_owner:
-                self.spawn(self._set_affiliation(room.jid, occupant.jid, "owner"))
-                occupant.is_owner = True
+        heir = room.heir()
+        if heir is not None:
+            heir.is_owner = True
+            self.spawn(self._set_affiliation(room.jid, heir.jid, "owner"))
         if self.watcher:
             self.watcher.occupants_changed(room)
         if not room.occupants:  # Prosody forgets the room when the last one leaves
@@ -248,10 +212,21 @@ class Focus(ComponentXMPP):
 
     # -- what goes out
 
-    async def _ask(self, to: str, query: Element) -> None:
+    async def ask(self, to: str, query: Element) -> None:
+        """Send an IQ of type `set` and wait for its result.
+
+        Raises:
+            slixmpp.exceptions.IqError, IqTimeout: refused, or no answer.
+        """
         request: _Stanza = self.make_iq_set(ito=to, ifrom=_FULL_JID)
         request.append(query)
         await request.send(timeout=_REPLY_TIMEOUT_S)
+
+    def tell(self, to: str, content: Element) -> None:
+        """Send a message from the component itself, not from the occupant that it is."""
+        message = self.make_message(mto=to, mfrom=FOCUS_DOMAIN)
+        message.append(content)
+        message.send()
 
     async def send_jingle(self, room: Room, nick: str, element: Element) -> None:
         """Send a `<jingle>` to an occupant, who sees it come from the room's `focus`.
@@ -259,7 +234,7 @@ class Focus(ComponentXMPP):
         Raises:
             slixmpp.exceptions.IqError, IqTimeout: refused, or no answer.
         """
-        await self._ask(f"{room.jid}/{nick}", element)
+        await self.ask(f"{room.jid}/{nick}", element)
 
     def new_jingle(self, action: str, session: str) -> Element:
         """An empty `<jingle>` from us."""
@@ -268,7 +243,7 @@ class Focus(ComponentXMPP):
     async def _set_affiliation(self, room_jid: str, jid: str, affiliation: str) -> None:
         query = Element(f"{{{_MUC_ADMIN}}}query")
         SubElement(query, f"{{{_MUC_ADMIN}}}item", {"affiliation": affiliation, "jid": jid.partition("/")[0]})
-        await self._ask(room_jid, query)
+        await self.ask(room_jid, query)
 
     async def _configure(self, room_jid: str, **values: str) -> None:
         query = Element(f"{{{_MUC_OWNER}}}query")
@@ -276,19 +251,19 @@ class Focus(ComponentXMPP):
         for name, value in {"FORM_TYPE": _ROOM_CONFIG, **{f"muc#roomconfig_{n}": v for n, v in values.items()}}.items():
             entry = SubElement(form, f"{{{_DATA_FORM}}}field", {"var": name})
             SubElement(entry, f"{{{_DATA_FORM}}}value").text = value
-        await self._ask(room_jid, query)
+        await self.ask(room_jid, query)
 
     async def _remove(self, room_jid: str, nick: str, reason: str) -> None:
         query = Element(f"{{{_MUC_ADMIN}}}query")
         item = SubElement(query, f"{{{_MUC_ADMIN}}}item", {"role": "none", "nick": nick})
         SubElement(item, f"{{{_MUC_ADMIN}}}reason").text = reason
-        await self._ask(room_jid, query)
+        await self.ask(room_jid, query)
 
     async def _destroy(self, room_jid: str, reason: str) -> None:
         query = Element(f"{{{_MUC_OWNER}}}query")
         element = SubElement(query, f"{{{_MUC_OWNER}}}destroy")
         SubElement(element, f"{{{_MUC_OWNER}}}reason").text = reason
-        await self._ask(room_jid, query)
+        await self.ask(room_jid, query)
 
     # -- what a moderator does
 
@@ -332,8 +307,8 @@ class Focus(ComponentXMPP):
         """Let somebody in who waits in the lobby, as a moderator does: by an invitation that the room sends."""
         found = self.room(room)
         message = self.make_message(mto=found.jid, mfrom=_FULL_JID)
-        invitation = Element(f"{{{_MUC_USER}}}x")
-        SubElement(invitation, f"{{{_MUC_USER}}}invite", {"to": found.find(who).jid})
+        invitation = Element(f"{{{MUC_USER}}}x")
+        SubElement(invitation, f"{{{MUC_USER}}}invite", {"to": found.find(who).jid})
         message.append(invitation)
         message.send()
 

@@ -31,6 +31,7 @@ class Occupant:
         name: display name.
         jid: real address; NAME@sip.meet.test for those who logged in.
         presence: the last presence as XML, in which email, features and `sip_address` stand.
+        is_owner: whether it is a moderator.
         connected: whether it has a connected session with the SFU.
         packets: RTP and RTCP packets that came from it.
         bursts_ms: CLOCK_REALTIME at which its sound began to pass the SFU after a silence, ms.
@@ -40,6 +41,7 @@ class Occupant:
     name: str
     jid: str
     presence: str
+    is_owner: bool
     connected: bool
     packets: int
     bursts_ms: Sequence[float]
@@ -164,6 +166,11 @@ class EmbeddedMeeting:
         if room not in await self.rooms():
             return []
         return [Occupant(**row) for row in await self._ask("occupants", room=room)]
+
+    async def presences(self, room: str) -> Sequence[str]:
+        """Every presence that the room's occupants were sent so far, as XML, the first one first."""
+        presences: list[str] = await self._ask("presences", room=room)
+        return presences
 
     async def waiting(self, room: str) -> Sequence[str]:
         """The display names of those in the room's lobby."""

@@ -26,6 +26,8 @@ class MeetingOptions:
         start_bitrate: where senders' bandwidth estimation starts, kbit/s.
         min_bitrate: below this bandwidth estimation does not go, kbit/s.
         max_bitrate: what a sender of video may use, kbit/s.
+        trusted_domains: where Jibris come from that jicofo would take for such (`jicofo.xmpp.trusted-domains`): they do
+            not become moderators and are not muted by force.
         accounts: users (`NAME` in `NAME@sip.meet.test`) and passwords of those who log in; all others are guests.
         config: more keys of Jitsi Meet's config.js.
     """
@@ -39,5 +41,6 @@ class MeetingOptions:
     start_bitrate: int = 2000
     min_bitrate: int = 300
     max_bitrate: int = 2500
+    trusted_domains: tuple[str, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)

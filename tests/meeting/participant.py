@@ -25,6 +25,7 @@ _STAMP = Path(__file__).parents[1] / "stamps" / "stamp.js"
 _SCREEN = {"width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": False}
 _POLL_S = 0.1
 _JOIN_TIMEOUT_S = 30
+_PLAIN = "!'()*"
 
 # What parties of the tests sound: participants 440 and 550 Hz, SIP peers 660 and 770 Hz.
 TONES_HZ = (440, 550, 660, 770)
@@ -61,6 +62,17 @@ _SHOW = """
     requestAnimationFrame(() => setTimeout(done, 300));
 """
 _HIDE = "delete document.documentElement.dataset.shown;"
+_OTHER = """
+    const room = APP.conference._room;
+    const other = room.getParticipants().find(who => who.getDisplayName() === arguments[0]);
+    if (!other) {
+        throw new Error(`nobody is called ${arguments[0]}`);
+    }
+"""
+_STANDING = """
+    return {audio_muted: other.isAudioMuted(), video_muted: other.isVideoMuted(),
+        hand_raised: Number(other.getProperty('raisedHand') ?? 0) > 0};
+"""
 
 _T = TypeVar("_T")
 
@@ -158,6 +170,15 @@ class VideoStream:
     packets_lost: int
     limited_by: str
     at_ms: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a participant sees of another one's microphone, camera and hand."""
+
+    audio_muted: bool
+    video_muted: bool
+    hand_raised: bool
 
 
 class _DyingService(Service):
@@ -268,7 +289,8 @@ class Participant:
         script = {"source": _agent_script(self._settings)}
         self._driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
         parameters = "&".join(f"{name}={quote(json.dumps(value))}" for name, value in self._hash.items())
-        self._driver.get(f"{self._meeting.base_url}/{quote(self._room, safe='')}#{parameters}")
+        # As encodeURIComponent does, by which people's links to a room are made.
+        self._driver.get(f"{self._meeting.base_url}/{quote(self._room, safe=_PLAIN)}#{parameters}")
 
     async def join(self, password: str | None = None) -> None:
         """Get into the room: click the join button, type the password if one is asked for.
@@ -361,7 +383,12 @@ class Participant:
             await asyncio.sleep(_POLL_S)
         return report
 
-    async def _wait_until(self, script: str, wanted: Callable[[Any], bool], what: str, timeout_s: float) -> None:
+    async def wait_until(self, script: str, wanted: Callable[[Any], bool], what: str, timeout_s: float = 15) -> None:
+        """Wait until a function body of JavaScript returns something that is wanted.
+
+        Raises:
+            ParticipantError: it does not within `timeout_s`; the message names `what`.
+        """
         deadline = asyncio.get_running_loop().time() + timeout_s
         while not wanted(now := await self.evaluate(script)):
             if asyncio.get_running_loop().time() > deadline:
@@ -375,7 +402,7 @@ class Participant:
             ParticipantError: it does not within `timeout_s`.
         """
         script = "return document.body.dataset.screen"
-        await self._wait_until(script, lambda now: bool(now == screen), f"screen {screen}", timeout_s)
+        await self.wait_until(script, lambda now: bool(now == screen), f"screen {screen}", timeout_s)
 
     async def wait_for_text(self, text: str, timeout_s: float = 15) -> None:
         """Wait until the page says `text`.
@@ -383,7 +410,7 @@ class Participant:
         Raises:
             ParticipantError: it does not within `timeout_s`.
         """
-        await self._wait_until("return document.body.innerText", lambda now: text in now, repr(text), timeout_s)
+        await self.wait_until("return document.body.innerText", lambda now: text in now, repr(text), timeout_s)
 
     async def set_audio_muted(self, muted: bool) -> None:
         """Mute or unmute the microphone."""
@@ -392,6 +419,39 @@ class Participant:
     async def set_video_muted(self, muted: bool) -> None:
         """Switch the camera off or on."""
         await self.evaluate("return APP.conference.muteVideo(arguments[0])", muted)
+
+    async def standing(self, other: str) -> Standing:
+        """How another participant, named by display name, stands.
+
+        Raises:
+            ParticipantError: nobody is called so.
+        """
+        return Standing(**await self.evaluate(_OTHER + _STANDING, other))
+
+    async def wait_for_standing(self, other: str, wanted: Standing, timeout_s: float = 15) -> None:
+        """Wait until another participant stands like this.
+
+        Raises:
+            ParticipantError: they do not within `timeout_s`.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while (now := await self.standing(other)) != wanted:
+            if asyncio.get_running_loop().time() > deadline:
+                raise ParticipantError(f"{self.name}: {other} does not come to {wanted} in {timeout_s} s; last: {now}")
+            await asyncio.sleep(_POLL_S)
+
+    async def mute(self, other: str, media: str) -> None:
+        """As a moderator, mute another one's `audio` or `video`."""
+        await self.evaluate(_OTHER + "room.muteParticipant(other.getId(), arguments[1]);", other, media)
+
+    async def moderate(self, media: str, *, enabled: bool) -> None:
+        """As a moderator, let nobody switch on `audio` or `video` without leave, or everybody again."""
+        verb = "enableAVModeration" if enabled else "disableAVModeration"
+        await self.evaluate("APP.conference._room[arguments[0]](arguments[1]);", verb, media)
+
+    async def approve(self, other: str, media: str) -> None:
+        """As a moderator, let another one switch on `audio` or `video`."""
+        await self.evaluate(_OTHER + "room.avModerationApprove(arguments[1], other.getId());", other, media)
 
     async def screenshot(self, path: Path) -> None:
         """Write what the page shows, 1280x720, as PNG."""

@@ -41,8 +41,9 @@ smacks_hibernation_time = 5
 
 VirtualHost "{domain}"
     authentication = "anonymous"
-    modules_enabled = {{ "meeting_lobby" }}
+    modules_enabled = {{ "meeting_lobby"; "meeting_moderation" }}
     lobby_muc = "{lobby}"
+    av_moderation_component = "{focus}"
 
 VirtualHost "{accounts}"
     authentication = "internal_plain"

@@ -93,12 +93,17 @@ class MeetingServer:
                     "name": occupant.name,
                     "jid": occupant.jid,
                     "presence": occupant.presence,
+                    "is_owner": occupant.is_owner,
                     "connected": bool(endpoint and endpoint.is_connected),
                     "packets": endpoint.packets_in if endpoint else 0,
                     "bursts_ms": endpoint.bursts.onsets_ms if endpoint else [],
                 }
             )
         return rows
+
+    def _presences(self, room: str) -> list[str]:
+        assert self._focus
+        return self._focus.room(room).presences
 
     def _waiting(self, room: str) -> list[str]:
         assert self._focus
@@ -115,6 +120,7 @@ class MeetingServer:
         asked: dict[str, Callable[..., Any]] = {
             "rooms": self._rooms,
             "occupants": self._occupants,
+            "presences": self._presences,
             "waiting": self._waiting,
         }
         if verb in asked:

@@ -15,9 +15,10 @@ from aiortc import RTCCertificate, RTCDtlsParameters, RTCIceGatherer, RTCIceTran
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from tests.meeting import jingle
-from tests.meeting.focus import Focus, Room
+from tests.meeting.focus import Focus
 from tests.meeting.levels import BurstWatch
 from tests.meeting.options import MeetingOptions
+from tests.meeting.rooms import Room
 
 _log = logging.getLogger(__name__)
 

@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 
 from browser import Chrome, JoinFailed, MeetingPage, PageLoadFailed, PageState, Secret, Visit, XmppLogin
+from browser.page import Medium
 from tests.integration.browser.site import Site, serve, write_certificate
 
 CODE = 'sésame "; alert(1)//'
+_SIGNS = """
+    const host = document.getElementById('jibri-sip-signs');
+    return host ? [...host.shadowRoot.querySelectorAll('svg')].map(sign => sign.parentElement.textContent) : [];
+"""
 HOSTILE_ROOMS = [
     "a/b",
     "..%2f..",
@@ -264,6 +269,98 @@ def test_muting_is_obeyed_and_not_undone(page: MeetingPage, site: Site) -> None:
     state = page.state()
     assert state.audio_muted
     assert state.video_muted
+
+
+def test_what_was_muted_on_purpose_stays_so(page: MeetingPage, site: Site) -> None:
+    """A page that loads anew in the middle of a meeting does not unmute; the next visit starts with all on."""
+    in_with_devices(page, site)
+    page.set_audio_muted(True)
+    script(page, "location.reload()")
+    wait_for(page, lambda state: state.phase != "joined")
+    wait_for(page, lambda state: state.audio_muted and not state.video_muted, 5)
+    time.sleep(1.5)
+    assert page.state().audio_muted
+    page.leave()
+    in_with_devices(page, site)
+
+
+def in_with_devices(page: MeetingPage, site: Site) -> None:
+    """Be in the meeting with microphone and camera on."""
+    page.join(visit(site), 10)
+    wait_for(page, lambda state: not state.audio_muted and not state.video_muted)
+
+
+@pytest.mark.parametrize("media", ["audio", "video"])
+def test_toggle_switches_off_and_on(page: MeetingPage, site: Site, media: Medium) -> None:
+    """One toggle switches off, the next on; the other medium stays as it is."""
+    in_with_devices(page, site)
+    assert page.toggle(media) == "muted"
+    state = wait_for(page, lambda state: state.audio_muted or state.video_muted)
+    assert (state.audio_muted, state.video_muted) == (media == "audio", media == "video")
+    assert page.toggle(media) == "unmuted"
+    wait_for(page, lambda state: not state.audio_muted and not state.video_muted)
+
+
+@pytest.mark.parametrize("media", ["audio", "video"])
+def test_toggle_under_moderation_raises_the_hand(page: MeetingPage, site: Site, media: Medium) -> None:
+    """Who has no leave to unmute raises and lowers the hand; with leave, unmuting lowers it, and so do moderators."""
+    in_with_devices(page, site)
+    script(page, f"APP.store.getState()['features/av-moderation'].{media}ModerationEnabled = true")
+    assert page.toggle(media) == "muted"
+    assert page.toggle(media) == "hand-raised"
+    assert page.state().hand_raised
+    assert page.toggle(media) == "hand-lowered"
+    assert not page.state().hand_raised
+    page.toggle(media)
+    script(page, f"APP.store.getState()['features/av-moderation'].{media}UnmuteApproved = true")
+    assert page.toggle(media) == "unmuted"
+    state = wait_for(page, lambda state: not state.audio_muted and not state.video_muted)
+    assert not state.hand_raised
+    script(page, f"APP.store.getState()['features/av-moderation'].{media}UnmuteApproved = false")
+    script(page, "APP.store.getState()['features/base/participants'].local.role = 'moderator'")
+    assert [page.toggle(media), page.toggle(media)] == ["muted", "unmuted"]
+
+
+def test_toggle_of_a_visitor_raises_the_hand(page: MeetingPage, site: Site) -> None:
+    """A visitor is not heard anyway."""
+    in_with_devices(page, site)
+    script(page, "APP.store.getState()['features/visitors'].iAmVisitor = true")
+    assert [page.toggle("audio"), page.toggle("video")] == ["hand-raised", "hand-lowered"]
+    assert not page.state().audio_muted
+
+
+def test_toggle_without_a_meeting_does_nothing(page: MeetingPage, site: Site) -> None:
+    """On the blank page and after a kick there is nothing to be switched."""
+    assert page.toggle("audio") is None
+    in_with_devices(page, site)
+    script(page, "APP.conference._room.kick()")
+    assert page.toggle("audio") is None
+
+
+def test_signs_show_what_is_off(page: MeetingPage, site: Site) -> None:
+    """Each thing that is off, and a raised hand, has its sign for as long as that lasts; all on, there is none."""
+
+    def signs() -> list[str]:
+        found: list[str] = script(page, _SIGNS)
+        return found
+
+    def wait_for_signs(*wanted: str) -> None:
+        deadline = time.monotonic() + 3
+        while (now := signs()) != list(wanted):
+            assert time.monotonic() < deadline, now
+            time.sleep(0.05)
+
+    in_with_devices(page, site)
+    assert signs() == []
+    page.set_audio_muted(True)
+    wait_for_signs("*6")
+    page.set_video_muted(True)
+    wait_for_signs("*6", "*7")
+    script(page, "APP.store.dispatch({type: 'LOCAL_PARTICIPANT_RAISE_HAND', raisedHandTimestamp: 1})")
+    wait_for_signs("*6", "*7", "")
+    page.toggle("audio")
+    page.toggle("video")
+    wait_for_signs()
 
 
 def test_leave_hangs_up_and_rests(page: MeetingPage, site: Site) -> None:

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from browser import Chrome, JoinFailed, MeetingPage, PageState, Secret, Visit, XmppLogin
 from tests.library import library_directory
-from tests.meeting import EmbeddedMeeting, MeetingOptions, Participant
+from tests.meeting import EmbeddedMeeting, MeetingOptions, Participant, Standing
 
 ROOM_WITH_LOBBY = "club"
 
@@ -143,8 +143,55 @@ async def test_account(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
     assert [occupant.name for occupant in await meeting.occupants("account")] == ["SIP Guest"]
 
 
+async def test_wrong_account(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
+    """A login that the deployment refuses is said to be refused, at once."""
+    login = XmppLogin("sip.meet.test", "gateway", Secret("wrong"))
+    with pytest.raises(JoinFailed) as error:
+        page.join(visit(meeting, "account", xmpp_login=login), 15)
+    assert error.value.kind == "not-allowed"
+
+
+@pytest.mark.usefixtures("alice")
+async def test_sip_address_once_for_each_stay(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
+    """It is not on the join presence but comes with the next, after a reload in the middle of the meeting as before."""
+    page.join(visit(meeting, sip_address="sip:a@b.example"), 15)
+    wait_for(page, lambda state: not state.video_muted)
+    stays = [await stay(meeting)]
+    page._driver._remote.execute_script("location.reload()")
+    wait_for(page, lambda state: state.phase != "joined")
+    wait_for(page, lambda state: state.phase == "joined" and not state.video_muted, 15)
+    await asyncio.sleep(1)
+    stays.append(await stay(meeting))
+    assert stays[0] != stays[1]
+    for nick in stays:
+        presences = [one for one in await meeting.presences("room") if f'/{nick}"' in one and "unavailable" not in one]
+        published = ["<sip_address>sip:a@b.example</sip_address>" in presence for presence in presences]
+        assert published == sorted(published)
+        assert (published[0], published[-1]) == (False, True)
+
+
+async def stay(meeting: EmbeddedMeeting) -> str:
+    """The nick of the newest guest in the room."""
+    return [occupant.id for occupant in await meeting.occupants("room") if occupant.name == "SIP Guest"][-1]
+
+
+async def test_moderated_from_the_start(page: MeetingPage, meeting: EmbeddedMeeting, alice: Participant) -> None:
+    """Who joins a meeting whose microphones are moderated is mute, obeys, and may ask for the floor."""
+    await alice.moderate("audio", enabled=True)
+    try:
+        page.join(visit(meeting), 15)
+        state = wait_for(page, lambda state: state.audio_muted and not state.video_muted)
+        assert state.muted_by_meeting
+        assert page.toggle("audio") == "hand-raised"
+        await alice.wait_for_standing("SIP Guest", Standing(audio_muted=True, video_muted=False, hand_raised=True))
+        await asyncio.sleep(2)
+        assert page.state().audio_muted
+    finally:
+        await alice.moderate("audio", enabled=False)
+
+
 async def test_room_names_of_all_kinds(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
     """Quotes, slashes, markup and other scripts are a room's name like any other."""
-    for room in ("a/b", '"<script>alert(1)</script>', "mötley 🎸", "x" * 900):
+    for room in ("a/b", "it's (ours)!", '"<script>alert(1)</script>', "mötley 🎸", "x" * 900):
         assert page.join(visit(meeting, room), 15).phase == "joined"
         page.leave()

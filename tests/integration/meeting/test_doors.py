@@ -58,6 +58,18 @@ async def test_login_and_password_from_local_storage(meeting: EmbeddedMeeting) -
             assert by_name["alice"].jid.split("/")[0].endswith("@meet.test")
 
 
+async def test_token_in_the_address_is_json(meeting: EmbeddedMeeting) -> None:
+    """A token in the hash is parsed like all that stands there, and is the connection's."""
+    async with Participant(meeting, "token", "alice", overrides={"jwt": "abc.def.ghi"}) as alice:
+        assert await alice.evaluate("return APP.connection.token") == "abc.def.ghi"
+
+
+async def test_characters_that_links_lose(meeting: EmbeddedMeeting) -> None:
+    """An apostrophe in a link is left out of the room's name, which could not be an XMPP address with it."""
+    async with Participant(meeting, "it's", "alice"):
+        assert [occupant.name for occupant in await meeting.occupants("its")] == ["alice"]
+
+
 async def test_lobby_admits_and_denies(meeting: EmbeddedMeeting) -> None:
     """A gateway knocks by itself; it waits in the lobby until it is let in, or is told that it may not enter."""
     overrides = {"config.iAmSipGateway": True}

@@ -4,15 +4,17 @@
 
 import { Conference } from './conference.js';
 import { readSettings } from './settings.js';
+import { Store } from './store.js';
 import { openWhatThereIs } from './tracks.js';
 import * as view from './view.js';
 
 async function main() {
     const settings = readSettings();
     const { config } = settings;
-    const conference = new Conference(settings);
+    const store = new Store();
+    const conference = new Conference(settings, store);
 
-    window.APP = { conference };
+    window.APP = { conference, store };
     view.setTitle(settings.title);
     if (!config.iAmSipGateway && !config.iAmRecorder) {
         view.showToolbar(conference);

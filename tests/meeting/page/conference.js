@@ -10,12 +10,14 @@ export class Conference {
     _room = undefined;
     #connection;
     #settings;
+    #store;
     #local = {};
     #isInterrupted = false;
     #hasTriedPassword = false;
 
-    constructor(settings) {
+    constructor(settings, store) {
         this.#settings = settings;
+        this.#store = store;
     }
 
     get roomName() {
@@ -97,19 +99,24 @@ export class Conference {
         for (const track of tracks) {
             this.#local[track.getType()] = track;
         }
-        this.#connection = new JitsiMeetJS.JitsiConnection(null, jwt, config);
+        this.#connection = window.APP.connection = new JitsiMeetJS.JitsiConnection(null, jwt, config);
         if (config.iAmRecorder) {
             this.#connection.addFeature('http://jitsi.org/protocol/jibri');
         }
         this.#connection.addEventListener(events.CONNECTION_ESTABLISHED, () => this.#enter());
-        this.#connection.addEventListener(events.CONNECTION_FAILED, (error, message) =>
-            view.showScreen('failed', [ error, message ].filter(Boolean).join(': ')));
+        this.#connection.addEventListener(events.CONNECTION_FAILED, (error, message) => {
+            this.#store.connectionFailed(error, message);
+            view.showScreen('failed', [ error, message ].filter(Boolean).join(': '));
+        });
         this.#connection.connect(login.id ? login : {});
     }
 
     async #mute(kind, mute) {
         const track = this.#local[kind];
 
+        if (!mute && this.#store.isForceMuted(kind)) {
+            return;
+        }
         if (track) {
             await (mute ? track.mute() : track.unmute());
         } else if (!mute) {
@@ -135,6 +142,7 @@ export class Conference {
         const { room, config, displayName, email, roomPassword } = this.#settings;
 
         this._room = this.#connection.initJitsiConference(room, config);
+        this.#store.follow(this._room);
         this.#listen(JitsiMeetJS.events.conference);
         for (const track of Object.values(this.#local)) {
             await this._room.addTrack(track);

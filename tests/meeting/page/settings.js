@@ -54,19 +54,17 @@ function assign(target, path, value) {
     place[last] = value;
 }
 
-/**
- * The room as Jitsi Meet names it towards the server: the last part of the path, normalised, in lower case, what is
- * not plain ASCII percent-encoded.
- */
-export function backendRoomName(pathname) {
-    const last = pathname.split('/').filter(Boolean).pop() ?? '';
+/** What Jitsi Meet leaves out of a room's name unless it is percent-encoded; most of it cannot be in an XMPP address. */
+const LEFT_OUT = /[:?#[\]@!$&'()*+,;=></"]/g;
 
-    return encodeURIComponent(decode(last).normalize('NFKC').toLowerCase()).toLowerCase();
+/** The room's name for people: the last part of the path. */
+export function roomTitle(pathname) {
+    return decode((pathname.split('/').filter(Boolean).pop() ?? '').replace(LEFT_OUT, ''));
 }
 
-/** The room's name for people. */
-export function roomTitle(pathname) {
-    return decode(pathname.split('/').filter(Boolean).pop() ?? '');
+/** The room as Jitsi Meet names it towards the server: normalised, lower case, percent-encoded if not plain ASCII. */
+export function backendRoomName(pathname) {
+    return encodeURIComponent(roomTitle(pathname).normalize('NFKC').toLowerCase()).toLowerCase();
 }
 
 /** Put `appData.localStorageContent` (a JSON string within JSON) into local storage, the known keys only. */
@@ -102,7 +100,7 @@ function configFrom(overrides) {
 export function readSettings() {
     const hash = parameters(location.hash);
     const hashValues = new Map(hash.map(([ name, text ]) => [ name, parseJson(text) ]));
-    const raw = Object.fromEntries([ ...parameters(location.search), ...hash ]);
+    const query = Object.fromEntries(parameters(location.search));
     const overrides = [ ...hashValues ].filter(([ name, value ]) => name.startsWith('config.') && value !== undefined)
         .map(([ name, value ]) => [ name.slice('config.'.length), value ]);
 
@@ -113,7 +111,8 @@ export function readSettings() {
         room: backendRoomName(location.pathname),
         title: roomTitle(location.pathname),
         config: configFrom(overrides),
-        jwt: raw.jwt || null,
+        // JSON in the hash, plain text in the query.
+        jwt: hashValues.get('jwt') || query.jwt || null,
         displayName: hashValues.get('userInfo.displayName') ?? stored.displayName
             ?? localStorage.getItem('displayname') ?? '',
         email: hashValues.get('userInfo.email') ?? stored.email ?? localStorage.getItem('email') ?? '',

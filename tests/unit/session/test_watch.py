@@ -92,6 +92,19 @@ def test_harmless_things_do_not_end_the_call(harmless: dict[str, object]) -> Non
     assert ends_after(replace(WELL, **harmless)) == ("max-duration", 3600)  # type: ignore[arg-type]  # a table of fields
 
 
+def test_everyone_muted_ends_the_call_if_a_limit_says_so() -> None:
+    """With a limit, everybody else's silence ends the call, but not being alone; somebody who speaks counts anew."""
+    limits = LIMITS.model_copy(update={"all_muted_timeout_s": 100.0})
+    muted = replace(WELL, somebody_unmuted=False, meeting_bps=0.0, video_moving=False)
+    assert ends_after(muted, limits) == ("all-muted", 101)
+    assert ends_after(replace(muted, others=0), limits) == ("alone-too-long", 121)
+    assert ends_after(WELL, limits) == ("max-duration", 3600)
+    seen = Seen(started_at=0.0)
+    for now in range(1, 170):
+        seen = observe(seen, replace(muted, peer_packets=now, somebody_unmuted=now == 70), float(now))
+        assert decide(seen, limits, float(now)) is None, now
+
+
 def test_alone_has_no_media_connection() -> None:
     """Alone in the room there is neither a connection nor media, and that is no fault of theirs."""
     alone = replace(WELL, others=0, ice="new", meeting_bps=0.0, video_moving=False, screen_changes=0)
