@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.e2e.waiting import in_state
 from tests.library import library_directory
@@ -77,6 +78,7 @@ async def test_meeting_vanishes_while_nobody_is_there(tmp_path: Path) -> None:
             await gateway.ready(READY_S)
 
 
+@pytest.mark.slow
 async def test_quiet_server_is_not_lost(tmp_path: Path) -> None:
     """A server that nobody talks to but for the signs of life is there."""
     async with (

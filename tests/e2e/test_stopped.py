@@ -58,6 +58,7 @@ async def test_stopped_during_a_call(
     await recovered(gateway, process.pid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOST)
 async def test_stopped_while_idle(gateway: RunningGateway, name: str) -> None:
     """Between calls the gateway notices by itself, and mends the slot before anybody calls."""
