@@ -52,9 +52,9 @@
 /* A peer that lost a keyframe asks again: answer twice a second, not once. */
 #define PJMEDIA_VID_STREAM_MIN_KEYFRAME_INTERVAL_MSEC 500
 
-/* Frames between the sound device and the mixer, at most. The default fits sound cards that deliver in bursts (8 frames
- * of 10 ms). Our device takes and gives one frame in turn, on one thread; a second one, once there, would stay there. */
-#define PJMEDIA_SOUND_BUFFER_COUNT 1
+/* Frames that the mixer holds back between the sound device and a call, at most. The default fits sound cards that
+ * deliver in bursts (8 frames of 10 ms); our device takes and gives one frame in turn. */
+#define PJMEDIA_SOUND_BUFFER_COUNT 2
 
 /* Encrypted media in both ways of exchanging keys (RFC 4568, RFC 5764). */
 #define PJMEDIA_SRTP_HAS_SDES 1
