@@ -15,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 
 import jibri_sip
 from jibri_sip.api.client import ApiProblem, Client
+from jibri_sip.cli_config import config
 from jibri_sip.config import ConfigProblems, find_file, load, load_api
 from jibri_sip.errors import ConfigInvalid, FileUnreadable, GatewayError, PackageMissing
 from jibri_sip.log import configure
@@ -48,6 +49,9 @@ def main() -> None:
 
     Exit codes: 0 done, 1 failed, 2 used wrongly, 78 the configuration is wrong.
     """
+
+
+main.add_command(config)
 
 
 @main.command()

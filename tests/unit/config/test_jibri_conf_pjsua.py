@@ -1,0 +1,135 @@
+"""pjsua.config: words, options cut short, codecs, transports, and accounts whose passwords are not told."""
+
+from pathlib import Path
+
+import pytest
+
+from jibri_sip.config import Settings, load
+from jibri_sip.config.jibri_conf import Imported, import_files, write
+from jibri_sip.config.load import ConfigProblems
+from tests.unit.config.jibri_samples import ACCOUNT_PASSWORD, PJSUA_PACKAGED, PJSUA_PRODUCTION
+
+BASE_URL = "https://meet.example.com"
+
+
+def imported(tmp_path: Path, text: str) -> Imported:
+    """The text, imported as the pjsua.config beside an empty jibri.conf."""
+    (tmp_path / "jibri.conf").write_text("jibri {}", encoding="utf-8")
+    (tmp_path / "pjsua.config").write_text(text, encoding="utf-8")
+    return import_files(tmp_path / "jibri.conf", None, BASE_URL, {})
+
+
+def loaded(tmp_path: Path, text: str) -> Settings:
+    """What our loader makes of it."""
+    write(imported(tmp_path, text), tmp_path / "jibri-sip.toml", None)
+    return load(tmp_path / "jibri-sip.toml", {})
+
+
+def kinds(found: Imported) -> dict[str, str]:
+    """Kinds of verdicts by key."""
+    return {verdict.key: verdict.kind for verdict in found.verdicts}
+
+
+def test_as_packaged(tmp_path: Path) -> None:
+    """The file of Jibri's package: its codecs in its order, no TCP, nothing unknown."""
+    settings = loaded(tmp_path, PJSUA_PACKAGED)
+    assert settings.audio.codecs == ("opus", "G722", "PCMA", "PCMU")
+    assert not settings.sip.tcp
+    assert (settings.sip.port, settings.sip.rtp_port_first) == (5060, 4000)
+    found = kinds(imported(tmp_path, PJSUA_PACKAGED))
+    assert "unknown" not in found.values()
+    assert found["--capture-dev"] == "not-needed"
+    assert found["--add-codec speex"] == "no-counterpart"
+    assert found["--id"] == "no-counterpart"
+
+
+def test_as_in_production(tmp_path: Path) -> None:
+    """Ports, addresses and encryption are taken over; the account is not, and its password is not told."""
+    settings = loaded(tmp_path, PJSUA_PRODUCTION)
+    sip = settings.sip
+    assert (sip.host, sip.port, sip.public_address, sip.rtp_port_first) == ("10.0.0.7", 15060, "203.0.113.7", 20000)
+    assert (sip.srtp, sip.tcp) == ("required", True)
+    assert settings.audio.codecs == ("opus", "PCMA")
+    assert settings.limits.max_duration_s == 7200
+    found = imported(tmp_path, PJSUA_PRODUCTION)
+    assert kinds(found)["--username"] == kinds(found)["--proxy"] == kinds(found)["--use-tls"] == "no-counterpart"
+    assert ACCOUNT_PASSWORD not in repr(found)
+
+
+def test_tls(tmp_path: Path) -> None:
+    """With certificate and key, TLS listens one port above; both files have to be there."""
+    certificate = tmp_path / "cert.pem"
+    text = f"--use-tls --local-port=6000\n--tls-cert-file={certificate} --tls-privkey-file {certificate}\n"
+    with pytest.raises(ConfigProblems, match="cannot be read"):
+        imported(tmp_path, text)
+    certificate.write_text("PEM", encoding="utf-8")
+    assert kinds(imported(tmp_path, text))["--use-tls"] == "taken-over"
+    sip = loaded(tmp_path, text).sip
+    assert (sip.tls.certificate_file, sip.tls.key_file, sip.tls_port) == (certificate, certificate, 6001)
+
+
+@pytest.mark.parametrize(
+    ("text", "codecs"),
+    [
+        ("--add-codec G722", ("G722", "opus", "PCMA", "PCMU")),
+        ("--add-codec=pcm", ("PCMU", "PCMA", "opus", "G722")),
+        ("--add-codec opus/48000 --add-codec PCMU/8000", ("PCMU", "opus", "G722", "PCMA")),
+        ("--dis-codec opus", ("G722", "PCMA", "PCMU")),
+        ("--add-codec opus --dis-codec *", ("opus",)),
+        ("--add-codec opus --add-codec G722 --add-codec opus --dis-codec all", ("opus", "G722")),
+    ],
+)
+def test_codec_order(tmp_path: Path, text: str, codecs: tuple[str, ...]) -> None:
+    """Disabled first, then added, the last added on top; a codec is meant by how its id begins."""
+    assert loaded(tmp_path, text).audio.codecs == codecs
+
+
+def test_no_codec_left(tmp_path: Path) -> None:
+    """That is no configuration, and the option is named."""
+    with pytest.raises(ConfigProblems, match="dis-codec"):
+        imported(tmp_path, "--dis-codec *")
+
+
+def test_words(tmp_path: Path) -> None:
+    """Quotes around words, comments, options cut short; what is no option is told by its line only."""
+    text = """\
+# --local-port 1
+  --local-p 6000   --bound-addr "10.0.0.7" # --no-tcp
+--username 'two words' --password canary more
+--no-such-option=canary
+--l 5
+'--ip-addr' '203.0.113.7'
+"""
+    found = imported(tmp_path, text)
+    assert kinds(found) == {
+        "--local-port": "taken-over",
+        "--bound-addr": "taken-over",
+        "--username": "no-counterpart",
+        "--password": "no-counterpart",
+        "line 3, a word that belongs to no option": "unknown",
+        "--no-such-option": "unknown",
+        "--l": "unknown",
+        "line 5, a word that belongs to no option": "unknown",
+        "--ip-addr": "taken-over",
+    }
+    assert "canary" not in repr(found)
+    assert loaded(tmp_path, text).sip.port == 6000
+
+
+@pytest.mark.parametrize(
+    "text", ["--local-port", "--local-port x", "--local-port=0", "--use-srtp 9", "--rtp-port 4001"]
+)
+def test_values_that_pjsua_would_not_take(tmp_path: Path, text: str) -> None:
+    """They are refused by file and line, or by option."""
+    with pytest.raises(ConfigProblems, match=r"pjsua\.config:2|--rtp-port"):
+        imported(tmp_path, f"\n{text}")
+
+
+def test_another_place(tmp_path: Path) -> None:
+    """The file may be named; then the one beside jibri.conf does not count."""
+    imported(tmp_path, "--local-port 1111")
+    other = tmp_path / "other"
+    other.write_text("--local-port 2222", encoding="utf-8")
+    found = import_files(tmp_path / "jibri.conf", other, BASE_URL, {})
+    assert found.files == (tmp_path / "jibri.conf", other)
+    assert {setting.path: setting.value for setting in found.settings}["sip", "port"] == 2222
