@@ -9,8 +9,8 @@ FLAGS: tuple[str, ...] = (
     # Camera and microphone are ours; screen sharing still asks.
     "--auto-accept-camera-and-microphone-capture",
     "--autoplay-policy=no-user-gesture-required",
-    # Frames that PulseAudio asks for at a time, three times of which it holds: the default of 512 is 11 ms more delay.
-    "--audio-buffer-size=256",
+    # Frames that PulseAudio asks for at a time, three times of which it holds: the default of 512 is some 20 ms more delay.
+    "--audio-buffer-size=128",
     # The software compositor, always: GL in software draws 8 pictures a second.
     "--disable-gpu",
     # The picture must be the same on every machine: what is painted is what is sent.

@@ -17,9 +17,13 @@
 #define BYTES_PER_MS (SOUND_RATE / 1000 * 2)
 #define RING_BYTES (60 * BYTES_PER_MS)        /* captured sound older than this is thrown away */
 #define STEP_BYTES (10 * BYTES_PER_MS)        /* in pieces of this */
-#define FRAGMENT_BYTES (10 * BYTES_PER_MS)    /* what Pulse is asked to deliver at a time */
+#define FRAGMENT_BYTES (5 * BYTES_PER_MS)     /* what Pulse is asked to deliver at a time */
 #define PLAY_TARGET_BYTES (40 * BYTES_PER_MS) /* one frame being played, one waiting */
-#define SETTLE_NS (5 * NS_PER_S)              /* what was not needed for so long is not needed */
+#define LEAST_SLACK_BYTES (3 * BYTES_PER_MS)  /* kept for jitter at least; what lies beyond it is delay */
+#define MOST_SLACK_BYTES (40 * BYTES_PER_MS)  /* at most */
+#define SLACK_STEP_BYTES (5 * BYTES_PER_MS)   /* more after a gap, less after a while without one */
+#define NO_GAP_NS (10 * NS_PER_S)             /* which is this */
+#define SETTLE_NS (2 * NS_PER_S)              /* what was not needed for so long is not needed */
 #define IDLE_NS (200 * NS_PER_MS)             /* nobody takes sound any more */
 
 struct sound {
@@ -30,7 +34,8 @@ struct sound {
     uint8_t ring[RING_BYTES];
     size_t ring_start, ring_size; /* [bytes] */
     size_t least;                 /* that was left after taking a frame since `settled_ns` [bytes] */
-    uint64_t settled_ns, taken_ns;
+    size_t slack;                 /* what is kept now [bytes] */
+    uint64_t settled_ns, taken_ns, gap_ns;
     struct sound_stats stats;
 };
 
@@ -70,23 +75,39 @@ static void ring_read(struct sound *sound, uint8_t *data, size_t size) {
     ring_drop(sound, size);
 }
 
-/* Keeps no more in the ring than jitter asks for: what lies there is delay. */
+/* Finds how much jitter there is: a gap tells of more, a while without one of less. */
+static void gap(struct sound *sound) {
+    if (sound->slack < MOST_SLACK_BYTES)
+        sound->slack += SLACK_STEP_BYTES;
+    sound->gap_ns = clock_now_ns();
+}
+
+static void no_gap(struct sound *sound, uint64_t now) {
+    if (now - sound->gap_ns < NO_GAP_NS || sound->slack < LEAST_SLACK_BYTES + SLACK_STEP_BYTES)
+        return;
+    sound->slack -= SLACK_STEP_BYTES;
+    sound->gap_ns = now;
+}
+
+/* Before a frame of `size` bytes is taken: keeps no more in the ring than jitter asks for; what lies there is delay. */
 static void settle(struct sound *sound, size_t size) {
     const uint64_t now = clock_now_ns();
-    if (now - sound->taken_ns > IDLE_NS) {
-        if (sound->ring_size > size + STEP_BYTES)
-            ring_drop(sound, sound->ring_size - size - STEP_BYTES);
-        sound->settled_ns = now;
-        sound->least = RING_BYTES;
-    } else if (now - sound->settled_ns > SETTLE_NS) {
-        if (sound->least > STEP_BYTES && sound->ring_size >= STEP_BYTES) {
-            ring_drop(sound, STEP_BYTES);
-            sound->stats.overrun++;
-        }
-        sound->settled_ns = now;
-        sound->least = RING_BYTES;
-    }
+    const bool idle = now - sound->taken_ns > IDLE_NS;
     sound->taken_ns = now;
+    if (!idle && now - sound->settled_ns < SETTLE_NS)
+        return;
+    if (idle) {
+        sound->slack = LEAST_SLACK_BYTES;
+        sound->least = sound->ring_size > size ? sound->ring_size - size : 0;
+    }
+    no_gap(sound, now);
+    /* Each time is a small break in the sound: only for what is worth it. */
+    if (sound->least >= sound->slack + SLACK_STEP_BYTES && sound->least <= sound->ring_size) {
+        ring_drop(sound, sound->least - sound->slack);
+        sound->stats.overrun += !idle;
+    }
+    sound->settled_ns = now;
+    sound->least = RING_BYTES;
 }
 
 static void on_captured(pa_stream *stream, size_t size, void *data) {
@@ -114,6 +135,7 @@ bool sound_capture(struct sound *sound, int16_t *samples, size_t count) {
             sound->least = sound->ring_size;
     } else {
         sound->stats.silent++;
+        gap(sound);
     }
     pa_threaded_mainloop_unlock(sound->loop);
     if (!enough)
