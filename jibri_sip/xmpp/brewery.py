@@ -18,7 +18,7 @@ from jibri_sip.errors import GatewayError, Party
 from jibri_sip.session.news import Availability, Happening, InstanceNews, SessionNews
 from jibri_sip.session.orders import ServiceOrder
 from jibri_sip.session.reasons import EndReason
-from jibri_sip.xmpp.client import Client, answer, refuse
+from jibri_sip.xmpp.client import USUAL, Client, Pace, answer, refuse
 from jibri_sip.xmpp.rooms import place_of
 from jibri_sip.xmpp.stanzas import Action, Failure, Report, Request, Status, read, status_extension
 
@@ -59,6 +59,7 @@ class Breweries:
         control: the gateway.
         count: told of what happens to connections: Jibri's name of the counter, and the host.
         on_refused: told of each session that was ordered and not begun.
+        pace: how the connections are kept up.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Breweries:
         control: Control,
         count: Callable[[str, str], None],
         on_refused: Callable[[GatewayError], None],
+        pace: Pace = USUAL,
     ) -> None:
         self._settings = settings
         self._control = control
         self._count = count
         self._on_refused = on_refused
+        self._pace = pace
         self._ordered: dict[str, _Ordered] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients = [self._client(environment, host) for environment in settings.xmpp for host in environment.hosts]
@@ -87,6 +90,7 @@ class Breweries:
             on_request=on_request,
             on_lost=self._lost,
             count=self._count,
+            pace=self._pace,
         )
 
     @property

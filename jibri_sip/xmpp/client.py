@@ -6,6 +6,7 @@ import copy
 import logging
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element, SubElement
 
@@ -23,21 +24,40 @@ _log = log.logger("xmpp")
 logging.getLogger("slixmpp").setLevel(logging.ERROR)
 
 DEFAULT_PORT = 5222
-FIRST_RETRY_S = 5.0
-"""As long as there has been no connection."""
-RETRY_S = 1.0
-"""Once there has been one."""
-PING_EVERY_S = 30.0
-PING_WITHIN_S = 15.0
-RESUME_WITHIN_S = 10.0
-"""A stream that is not resumed (XEP-0198) by then is lost. jicofo does not see us leave before the server gives up."""
-NICKNAME_RETRY_S = 10.0
 CLOSE_S = 2.0
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _CONFLICT = "conflict"
 
 # slixmpp gives stanzas their interfaces while it runs.
 _Stanza: TypeAlias = Any
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a connection is kept up; seconds, Jibri's where Jibri has them.
+
+    Attributes:
+        first_retry_s: until the next attempt, as long as there has been no connection.
+        retry_s: the same, once there has been one.
+        session_within_s: longest time from an attempt until there is a session: a server may take a connection and then
+            say nothing.
+        ping_every_s: between pings (XEP-0199).
+        answer_within_s: longest time for the answer to a ping, or to another IQ of ours.
+        resume_within_s: a stream that is not resumed (XEP-0198) by then is lost. jicofo does not see us leave before
+            the server gives up.
+        enter_retry_s: until the next attempt to enter a brewery that did not let us in.
+    """
+
+    first_retry_s: float = 5.0
+    retry_s: float = 1.0
+    session_within_s: float = 30.0
+    ping_every_s: float = 30.0
+    answer_within_s: float = 15.0
+    resume_within_s: float = 10.0
+    enter_retry_s: float = 10.0
+
+
+USUAL = Pace()
 
 
 class Client(ClientXMPP):
@@ -50,6 +70,7 @@ class Client(ClientXMPP):
         on_request: called with the sender and each `<jibri>` that one of a brewery sends, and the IQ to answer it with.
         on_lost: called when the connection is gone for good: not resumed, though perhaps made anew.
         count: told of what happens to the connection, by Jibri's name of the counter.
+        pace: how it is kept up.
     """
 
     def __init__(
@@ -61,6 +82,7 @@ class Client(ClientXMPP):
         on_request: Callable[["Client", _Stanza, Element], None],
         on_lost: Callable[["Client"], None],
         count: Callable[[str, str], None],
+        pace: Pace,
     ) -> None:
         login = settings.control_login
         super().__init__(
@@ -77,10 +99,12 @@ class Client(ClientXMPP):
         self._on_request = on_request
         self._on_lost = on_lost
         self._count = count
+        self._pace = pace
         self._closing = False
         self._was_connected = False
         self._online = False
         self._grace: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._encrypt(settings, name)
         self._listen()
@@ -119,18 +143,20 @@ class Client(ClientXMPP):
     def open(self) -> None:
         """Begin to connect; goes on until `close`."""
         self._spawn(self._ping())
-        self.connect(*self._server)
+        self._try()
 
     async def close(self) -> None:
         """Leave the breweries and end the stream, within seconds."""
         self._closing = True
         self._stop_grace()
+        self._stop_deadline()
         if self._online:
             for muc in self._mucs:
                 self.send_presence(pto=f"{muc.jid}/{muc.nickname}", ptype="unavailable")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.disconnect(CLOSE_S), 2 * CLOSE_S)
         self.cancel_connection_attempt()
+        self.abort()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -148,7 +174,7 @@ class Client(ClientXMPP):
     async def _tell(self, to: str, element: Element) -> None:
         iq: _Stanza = self.make_iq_set(sub=element, ito=to)
         try:
-            await iq.send(timeout=PING_WITHIN_S)
+            await iq.send(timeout=self._pace.answer_within_s)
         except (IqError, IqTimeout) as error:
             _log.warning("brewery_told_nobody", client=self.name, to=to, error=type(error).__name__)
 
@@ -159,8 +185,23 @@ class Client(ClientXMPP):
 
     # The connection ------------------------------------------------------------------------------
 
+    def _try(self) -> None:
+        self.connect(*self._server)
+        self._deadline = asyncio.get_running_loop().call_later(self._pace.session_within_s, self._too_late)
+
+    def _too_late(self) -> None:
+        """Neither a session nor a refusal: begin anew."""
+        _log.warning("xmpp_unreachable", client=self.name, reason=f"no session in {self._pace.session_within_s:.0f} s")
+        self._count("xmpp_reconnection_failed", self.host)
+        if self.is_connected():
+            self.abort()
+        else:
+            self.cancel_connection_attempt()
+            self._spawn(self._reconnect())
+
     def _started(self, _event: object) -> None:
         """A new stream: nobody in the breweries knows us."""
+        self._stop_deadline()
         if self._grace is not None:
             self._lost()
         self._online = self._was_connected = True
@@ -171,6 +212,7 @@ class Client(ClientXMPP):
 
     def _resumed(self, _event: object) -> None:
         """The same stream goes on: all is as it was, but for what changed meanwhile."""
+        self._stop_deadline()
         self._stop_grace()
         self._online = True
         _log.info("xmpp_resumed", client=self.name)
@@ -178,22 +220,24 @@ class Client(ClientXMPP):
         self.publish()
 
     def _disconnected(self, reason: object) -> None:
+        self._stop_deadline()
         was_online, self._online = self._online, False
         if self._closing:
             return
         if was_online:
             self._count("xmpp_closed_on_error" if isinstance(reason, Exception) else "xmpp_closed", self.host)
             _log.warning("xmpp_closed", client=self.name, reason=str(reason or "the server closed the stream"))
-            self._grace = asyncio.get_running_loop().call_later(RESUME_WITHIN_S, self._lost)
+            self._grace = asyncio.get_running_loop().call_later(self._pace.resume_within_s, self._lost)
         self._spawn(self._reconnect())
 
     async def _reconnect(self) -> None:
         self._count("xmpp_reconnecting", self.host)
-        await asyncio.sleep(RETRY_S if self._was_connected else FIRST_RETRY_S)
+        await asyncio.sleep(self._pace.retry_s if self._was_connected else self._pace.first_retry_s)
         if not self._closing:
-            self.connect(*self._server)
+            self._try()
 
     def _failed(self, reason: object) -> None:
+        self._stop_deadline()
         self._count("xmpp_reconnection_failed", self.host)
         _log.warning("xmpp_unreachable", client=self.name, reason=str(reason))
         # slixmpp tries again by itself, at longer and longer intervals; the contract's pace is a steady one.
@@ -222,18 +266,24 @@ class Client(ClientXMPP):
             self._grace.cancel()
             self._grace = None
 
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
     async def _ping(self) -> None:
         while True:
-            await asyncio.sleep(PING_EVERY_S)
+            await asyncio.sleep(self._pace.ping_every_s)
             if not self._online:
                 continue
             try:
-                await self["xep_0199"].ping(JID(self.boundjid.host), timeout=PING_WITHIN_S)
+                await self.plugin["xep_0199"].ping(JID(self.boundjid.host), timeout=self._pace.answer_within_s)
             except IqError:
                 pass  # an answer all the same
             except IqTimeout:
                 self._count("xmpp_ping_failed", self.host)
                 _log.warning("xmpp_silent", client=self.name)
+                self.disconnect_reason = "no answer to a ping"
                 self.abort()
 
     # The breweries -------------------------------------------------------------------------------
@@ -273,14 +323,14 @@ class Client(ClientXMPP):
         self._spawn(self._enter_again(muc))
 
     async def _enter_again(self, muc: MucSettings) -> None:
-        await asyncio.sleep(NICKNAME_RETRY_S)
+        await asyncio.sleep(self._pace.enter_retry_s)
         if self._online and not self._closing:
             self._enter(muc)
 
     async def _configure(self, muc: MucSettings) -> None:
         iq: _Stanza = self.make_iq_set(sub=room_configuration(), ito=muc.jid)
         try:
-            await iq.send(timeout=PING_WITHIN_S)
+            await iq.send(timeout=self._pace.answer_within_s)
         except (IqError, IqTimeout) as error:
             _log.warning("brewery_not_configured", client=self.name, brewery=muc.jid, error=type(error).__name__)
 

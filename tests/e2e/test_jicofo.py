@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import pytest
 import pytest_asyncio
 
-from jibri_sip.xmpp.client import RESUME_WITHIN_S
+from jibri_sip.xmpp.client import USUAL
 from tests.e2e.waiting import in_state, until
 from tests.jicofo import BreweryServer, Jicofo, Wire
 from tests.jicofo.server import AUTH_DOMAIN, BREWERY, BREWERY_DOMAIN
@@ -255,7 +255,7 @@ async def test_wire_cut_in_a_call(meeting: EmbeddedMeeting, server: BreweryServe
         await peer.wait_up()
         wire.cut()
         await until(connections(wire), lambda count: count == 2, "second connection")
-        await asyncio.sleep(RESUME_WITHIN_S + 2)
+        await asyncio.sleep(USUAL.resume_within_s + 2)
         assert (await gateway.last_session())["state"] == "bridged"
         assert gateway.events("xmpp_resumed")
         await peer.hangup()

@@ -1,0 +1,163 @@
+"""A connection to a real Prosody is kept up: through silence, cuts, and a nickname that somebody else has."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from jibri_sip.config.control import XmppSettings
+from jibri_sip.xmpp.client import Client, Pace
+from jibri_sip.xmpp.stanzas import status_extension
+from tests.integration.xmpp.conftest import HIBERNATION_S, xmpp_settings
+from tests.jicofo import BreweryServer, Jicofo, Wire
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+QUICK = Pace(
+    first_retry_s=0.2,
+    retry_s=0.2,
+    session_within_s=2.0,
+    ping_every_s=0.2,
+    answer_within_s=0.5,
+    resume_within_s=8.0,
+    enter_retry_s=0.3,
+)
+STRICT = Pace(retry_s=0.2, session_within_s=2.0, resume_within_s=0.5)
+SOON_S = 10.0
+
+
+@dataclass
+class Seen:
+    """What a connection has told."""
+
+    counted: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, what: Callable[["Seen"], bool]) -> None:
+        """Wait until it has told this.
+
+        Raises:
+            TimeoutError: it has not, within 10 s.
+        """
+        async with asyncio.timeout(SOON_S):
+            while not what(self):
+                self.changed.clear()
+                await self.changed.wait()
+
+    def count(self, name: str, _host: str) -> None:
+        """Note a counter."""
+        self.counted[name] += 1
+        self.changed.set()
+
+    def lose(self, _client: Client) -> None:
+        """Note that it is gone for good."""
+        self.lost += 1
+        self.changed.set()
+
+
+@asynccontextmanager
+async def connected(settings: XmppSettings, pace: Pace) -> AsyncIterator[tuple[Client, Seen]]:
+    """A connection that is being made, and what it tells."""
+    seen = Seen()
+    client = Client(
+        settings,
+        settings.hosts[0],
+        extension=lambda: status_extension(idle=True, healthy=True),
+        on_request=lambda *_: None,
+        on_lost=seen.lose,
+        count=seen.count,
+        pace=pace,
+    )
+    client.open()
+    try:
+        yield client, seen
+    finally:
+        await client.close()
+
+
+async def test_no_answer_to_pings(server: BreweryServer, jicofo: Jicofo) -> None:
+    """A wire that passes nothing on is given up, and the stream is resumed on the next: nobody sees us leave."""
+    async with (
+        Wire(server.port) as wire,
+        connected(xmpp_settings(server, "silent", port=wire.port), QUICK) as (client, seen),
+    ):
+        await jicofo.wait_for(lambda: "silent" in jicofo.instances)
+        before = jicofo.instances["silent"]
+        await asyncio.sleep(2 * QUICK.ping_every_s)
+        wire.silence()
+        await seen.until(lambda seen: seen.counted["xmpp_reconnection_failed"] == 1)
+        assert seen.counted["xmpp_ping_failed"] == 1
+        assert not client.online
+        wire.mend()
+        await seen.until(lambda seen: seen.counted["xmpp_connected"] == 2)
+        assert jicofo.instances["silent"] is before
+        assert seen.lost == 0
+        assert seen.counted["xmpp_reconnecting"] >= 1
+    await jicofo.wait_for(lambda: "silent" not in jicofo.instances)
+
+
+async def test_answers_to_pings(server: BreweryServer, jicofo: Jicofo) -> None:
+    """A server that answers is not left."""
+    async with connected(xmpp_settings(server, "answered"), QUICK) as (client, seen):
+        await jicofo.wait_for(lambda: "answered" in jicofo.instances)
+        await asyncio.sleep(3 * (QUICK.ping_every_s + QUICK.answer_within_s))
+        assert client.online
+        assert seen.counted == {"xmpp_connected": 1}
+
+
+async def test_not_resumed_in_time(server: BreweryServer, jicofo: Jicofo) -> None:
+    """It is told once that the connection is lost; when there is one again, we are back in the brewery."""
+    async with (
+        Wire(server.port) as wire,
+        connected(xmpp_settings(server, "late", port=wire.port), STRICT) as (client, seen),
+    ):
+        await jicofo.wait_for(lambda: "late" in jicofo.instances)
+        await asyncio.sleep(QUICK.ping_every_s)
+        wire.silence()
+        wire.cut()
+        await seen.until(lambda seen: seen.lost == 1)
+        assert not client.online
+        wire.mend()
+        await seen.until(lambda seen: seen.counted["xmpp_connected"] == 2)
+        await jicofo.wait_for(lambda: "late" in jicofo.instances, HIBERNATION_S + SOON_S)
+        assert seen.lost == 1
+
+
+async def test_server_that_says_nothing(server: BreweryServer) -> None:
+    """One that takes connections and no more is tried again, from the first attempt on."""
+    made = 0
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal made
+        made += 1
+        await asyncio.sleep(SOON_S)
+        writer.close()
+
+    mute = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with mute:
+        port = mute.sockets[0].getsockname()[1]
+        pace = Pace(first_retry_s=0.1, session_within_s=0.3)
+        async with connected(xmpp_settings(server, "unheard", port=port), pace) as (_client, seen):
+            await seen.until(lambda seen: seen.counted["xmpp_reconnection_failed"] >= 2)
+            assert made >= 2
+            assert seen.lost == 0
+
+
+async def test_nickname_of_somebody_else(server: BreweryServer, jicofo: Jicofo) -> None:
+    """Who comes second waits outside until it is free."""
+    async with connected(xmpp_settings(server, "wanted", user="other"), QUICK) as (_second, second_seen):
+        await jicofo.wait_for(lambda: "wanted" in jicofo.instances)
+        holder = jicofo.instances["wanted"].real_jid
+        async with connected(xmpp_settings(server, "wanted"), QUICK) as (_first, seen):
+            await seen.until(lambda seen: seen.counted["xmpp_connected"] == 1)
+            await asyncio.sleep(3 * QUICK.enter_retry_s)
+            assert jicofo.instances["wanted"].real_jid == holder
+            await _second.close()
+            await jicofo.wait_for(
+                lambda: "wanted" in jicofo.instances and jicofo.instances["wanted"].real_jid != holder
+            )
+        assert second_seen.lost == 0
