@@ -102,17 +102,18 @@ class Target:
 
 @dataclass(frozen=True)
 class SipAccount:
-    """An account at a SIP provider, for one session.
+    """How the calls of one session go: with an account at a SIP provider, or merely by another way than usual.
 
     Attributes:
         user: `user@domain`, perhaps with parameters (`;transport=tcp`), without `sip:`. It registers at the domain.
-        password: For digest authentication (RFC 8760).
+            Empty for our own address, which registers nowhere.
+        password: For digest authentication (RFC 8760); None to register nowhere.
         contact: URI to be called at instead of our own address; None for our own.
-        proxy: URI of the outbound proxy; None for the account's domain.
+        proxy: URI of the outbound proxy; None for the domain of the account, or of whom is called.
     """
 
-    user: str
-    password: SecretStr
+    user: str = ""
+    password: SecretStr | None = None
     contact: str | None = None
     proxy: str | None = None
 

@@ -144,17 +144,17 @@ def _await_call_s(sip: SipClientParams) -> float:
 
 
 def _account(sip: SipClientParams, *, tcp: bool) -> SipAccount | None:
-    """The account to register with; Jibri has none unless both user and password are given."""
+    """How the call goes; as with Jibri, an account registers only with both user and password."""
+    user = sip.user_name or ""
+    if (match := _SIP_SCHEME.match(user)) is not None:
+        user = user[match.end() :]
+    proxy = sip.proxy
+    if proxy is None and sip.user_name is not None and not sip.auto_answer:
+        proxy = _domain_as_proxy(user, sip.sip_address, tcp=tcp)
     if sip.user_name is not None and sip.password is not None:
-        match = _SIP_SCHEME.match(sip.user_name)
-        user = sip.user_name[match.end() :] if match is not None else sip.user_name
-        proxy = (
-            _domain_as_proxy(user, sip.sip_address, tcp=tcp) if sip.proxy is None and not sip.auto_answer else sip.proxy
-        )
         return SipAccount(user=user, password=sip.password, contact=sip.contact or None, proxy=proxy)
-    if sip.contact or sip.proxy or (sip.user_name and not sip.auto_answer):
-        # Jibri would route the call by these, without an account; past them it were another call than was asked for.
-        raise PreconditionFailed("userName, contact and proxy are only for calls with userName and password")
+    if sip.contact or proxy:
+        return SipAccount(contact=sip.contact or None, proxy=proxy)
     return None
 
 

@@ -55,11 +55,14 @@ def account_config(settings: SipSettings, identity: str, screen: int, camera: in
     return config
 
 
-def provider_config(settings: SipSettings, login: SipAccount, screen: int, camera: int) -> pj.AccountConfig:
-    """The configuration of a session's own account, which registers at the provider (RFC 3261 section 10).
+def provider_config(
+    settings: SipSettings, identity: str, login: SipAccount, screen: int, camera: int
+) -> pj.AccountConfig:
+    """The configuration of a session's own account, which registers at the provider if it has a password.
 
     Args:
         settings: the endpoint's.
+        identity: From where the account has no user.
         login: the account.
         screen: number of the capture device.
         camera: number of the render device.
@@ -67,27 +70,34 @@ def provider_config(settings: SipSettings, login: SipAccount, screen: int, camer
     Raises:
         ValueError: user, contact or proxy is no SIP address.
     """
-    own = message.SipUri.parse(f"sip:{login.user}")
-    if not own.user:
-        raise ValueError("the account has no user part")
-    config = account_config(settings, f"<sip:{login.user}>", screen, camera)
-    config.regConfig.registrarUri = f"sip:{login.user.rpartition('@')[2]}"
-    config.regConfig.timeoutSec = _REGISTERED_S
-    config.regConfig.retryIntervalSec = _REGISTER_AGAIN_S
-    credentials = pj.AuthCredInfoVector()
-    credentials.append(pj.AuthCredInfo("digest", "*", own.user, 0, login.password.get_secret_value()))
-    config.sipConfig.authCreds = credentials
+    config = account_config(settings, f"<sip:{login.user}>" if login.user else identity, screen, camera)
+    if login.password is not None:
+        _configure_registration(config, login.user, login.password.get_secret_value())
     if login.proxy:
         message.SipUri.parse(login.proxy)
         proxies = pj.StringVector()
         proxies.append(login.proxy)
         config.sipConfig.proxies = proxies
     if login.contact:
+        message.check_header("Contact", login.contact)
         message.SipUri.parse(message.split_address(login.contact)[1])
         config.sipConfig.contactForced = login.contact
     # The registrar sees which address we come from (RFC 3581); behind a router it is the one to be called at.
     config.natConfig.contactRewriteUse = int(not login.contact and not settings.public_address)
     return config
+
+
+def _configure_registration(config: pj.AccountConfig, user: str, password: str) -> None:
+    """RFC 3261 section 10, at the account's domain."""
+    own = message.SipUri.parse(f"sip:{user}")
+    if not own.user:
+        raise ValueError("the account has no user part")
+    config.regConfig.registrarUri = f"sip:{user.rpartition('@')[2]}"
+    config.regConfig.timeoutSec = _REGISTERED_S
+    config.regConfig.retryIntervalSec = _REGISTER_AGAIN_S
+    credentials = pj.AuthCredInfoVector()
+    credentials.append(pj.AuthCredInfo("digest", "*", own.user, 0, password))
+    config.sipConfig.authCreds = credentials
 
 
 def _configure_video(config: pj.AccountVideoConfig, screen: int, camera: int) -> None:

@@ -135,7 +135,7 @@ class Endpoint:
         return call
 
     async def sign_on(self, login: SipAccount) -> Provider:
-        """Register an account, for one session: calls to it come in as all others do.
+        """Have an account for one session, and register it if it has a password: calls to it come in as all others do.
 
         Returns:
             At once; whether the registrar said yes is to be asked of the account.
@@ -166,7 +166,7 @@ class Endpoint:
         own = f"sip:jibri-sip@{ports.address}"
         self._account = Account(own, self._take)
         self._account.create(account_config(self._settings, own, screen, camera))
-        self._provider_config = partial(provider_config, self._settings, screen=screen, camera=camera)
+        self._provider_config = partial(provider_config, self._settings, own, screen=screen, camera=camera)
         self._wiring = Wiring(
             endpoint, self._thread, screen, sound=names.sound is not None, dscp_video=self._settings.dscp_video
         )
@@ -196,8 +196,8 @@ class Endpoint:
             config = self._provider_config(login)
         except ValueError as error:
             raise RegistrationFailed(str(error)) from None
-        account = Account(f"sip:{login.user}", self._take)
-        provider = Provider(account, self._loop, self._sign_off)
+        account = Account(f"sip:{login.user}" if login.user else config.idUri, self._take)
+        provider = Provider(account, self._loop, self._sign_off, registers=login.password is not None)
         try:
             account.create(config)
         except pj.Error as error:

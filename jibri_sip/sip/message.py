@@ -54,7 +54,7 @@ class SipUri:
             ValueError: it is no SIP address.
         """
         match = _URI.fullmatch(text.strip())
-        if match is None:
+        if match is None or _CONTROL.search(text):
             raise ValueError("not a SIP address")
         params = {}
         for item in filter(None, match["params"].split(";")):

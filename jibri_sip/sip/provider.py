@@ -15,27 +15,41 @@ _REDIRECTED = 300
 
 
 class Provider:
-    """An account that is registered, or about to be.
+    """An account of one session's.
+
+    Args:
+        account: PJSIP's.
+        loop: the event loop.
+        sign_off: gives the account back.
+        registers: whether it is registered, or about to be.
 
     Attributes:
         account: PJSIP's; lives and dies on the PJSIP thread.
     """
 
     def __init__(
-        self, account: Account, loop: asyncio.AbstractEventLoop, sign_off: Callable[["Provider"], Awaitable[None]]
+        self,
+        account: Account,
+        loop: asyncio.AbstractEventLoop,
+        sign_off: Callable[["Provider"], Awaitable[None]],
+        *,
+        registers: bool,
     ) -> None:
         self.account: Account | None = account
         self._loop = loop
         self._sign_off = sign_off
         self._outcome: asyncio.Future[tuple[int, str]] = loop.create_future()
+        self._registers = registers
         account.on_registered = self._hear
 
     async def registered(self) -> None:
-        """Wait until the registrar has said yes.
+        """Wait until the registrar has said yes, if it is asked at all.
 
         Raises:
             RegistrationFailed: it said no, or nothing within PJSIP's 32 s.
         """
+        if not self._registers:
+            return
         code, reason = await asyncio.shield(self._outcome)
         if not _OK <= code < _REDIRECTED:
             raise RegistrationFailed(f"{code} {reason}")

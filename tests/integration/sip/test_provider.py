@@ -91,3 +91,38 @@ async def test_forced_contact(gateway: Gateway) -> None:
         await asyncio.wait_for(signed_on.registered(), SOON_S)
         assert provider.contact.startswith("sip:elsewhere@192.0.2.7:5070")
         await signed_on.close()
+
+
+async def test_another_way_without_an_account(gateway: Gateway) -> None:
+    """Proxy and contact are followed, and nothing is registered."""
+    async with SipProvider("room7", None) as provider:
+        login = SipAccount(proxy=f"sip:127.0.0.1:{provider.port};lr", contact="sip:elsewhere@192.0.2.7:5070")
+        signed_on = await gateway.endpoint.sign_on(login)
+        await asyncio.wait_for(signed_on.registered(), SOON_S)
+        call = await gateway.endpoint.dial("sip:guest@example.invalid", caller_name="Board", provider=signed_on)
+        async with asyncio.timeout(SOON_S):
+            while not isinstance(await call.events.get(), Ended):
+                pass
+        [invite] = provider.of("INVITE")
+        assert field(invite, "From").startswith('"Board" <sip:jibri-sip@127.0.0.1')
+        assert field(invite, "Contact").startswith("<sip:elsewhere@192.0.2.7:5070")
+        await signed_on.close()
+        assert provider.of("REGISTER") == []
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        SipAccount(proxy="nonsense"),
+        SipAccount(proxy="sip:a b"),
+        SipAccount(proxy="sip:host;x=\r\nY: z"),
+        SipAccount(contact="nonsense"),
+        SipAccount(contact="sip:x\r\nY: z@host"),
+        SipAccount(contact='"A\r\nY: z" <sip:x@host>'),
+        SipAccount("u@host;x=\r\nY:z", SecretStr("x")),
+    ],
+)
+async def test_no_other_way(gateway: Gateway, login: SipAccount) -> None:
+    """What is no SIP address is refused, and so is what would break out of its line."""
+    with pytest.raises(RegistrationFailed):
+        await gateway.endpoint.sign_on(login)

@@ -200,9 +200,6 @@ def test_half_an_account(login: dict[str, str]) -> None:
         ({"sinkType": "stream"}, "Stream key missing"),
         ({"sinkType": "STREAM", "youTubeStreamKey": "k"}, "Call login params missing"),
         ({"sinkType": "FILE", "callLoginParams": {}}, "neither records nor streams"),
-        ({"sipClientParams": {"proxy": "sip:p"}}, "userName and password"),
-        ({"sipClientParams": {"contact": "sip:c", "userName": "u"}}, "userName and password"),
-        ({"sipClientParams": {"userName": "u@d"}}, "userName and password"),
     ],
 )
 def test_what_is_missing(over: dict[str, Any], text: str) -> None:
@@ -217,6 +214,24 @@ def test_what_is_missing(over: dict[str, Any], text: str) -> None:
 def test_no_account(over: dict[str, Any]) -> None:
     """Half an account that means nothing is none, as with Jibri."""
     assert order({"sipClientParams": over}).account is None
+
+
+@pytest.mark.parametrize(
+    ("over", "contact", "proxy"),
+    [
+        ({"proxy": "sip:p;lr"}, None, "sip:p;lr"),
+        ({"contact": "sip:c"}, "sip:c", None),
+        ({"contact": "sip:c", "proxy": "", "userName": "u@d"}, "sip:c", ""),
+        ({"contact": "sip:c", "proxy": "sip:p", "autoAnswer": True}, "sip:c", "sip:p"),
+        ({"userName": "u@d"}, None, "sip:d;transport=tcp;hide"),
+        ({"userName": "sip:u@d;transport=udp", "password": None}, None, "sip:d;transport=udp;hide"),
+    ],
+)
+def test_another_way_without_an_account(over: dict[str, Any], contact: str | None, proxy: str | None) -> None:
+    """Contact and proxy are followed where nothing registers, and so is the domain of a user without a password."""
+    account = order({"sipClientParams": over}).account
+    assert account is not None
+    assert (account.user, account.password, account.contact, account.proxy) == ("", None, contact, proxy)
 
 
 @pytest.mark.parametrize(
