@@ -83,7 +83,7 @@ class Gateway:
 
     async def close(self) -> None:
         """End the session properly, release everything; what was started is gone afterwards."""
-        self._draining = True
+        await self.drain()
         if self._session is not None:
             self._session.end(errors.ShuttingDown())
         if self._tasks:

@@ -5,8 +5,8 @@ The shapes are those of `JibriStatus`, `JibriHealth` and `JibriSessionStatus` of
 
 from typing import Any, Literal
 
-from jibri_sip.errors import Party, Scope
-from jibri_sip.session.news import InstanceNews
+from jibri_sip.errors import Scope
+from jibri_sip.session.news import InstanceNews, SessionNews
 from jibri_sip.session.orders import ServiceOrder
 from jibri_sip.session.reasons import EndReason
 
@@ -19,22 +19,21 @@ def status(news: InstanceNews) -> dict[str, Any]:
     return {"busyStatus": news.availability.name, "health": {"healthStatus": healthy, "details": ill}}
 
 
-def session(order: ServiceOrder, state: Literal["ON", "OFF"], reason: EndReason | None = None) -> dict[str, Any]:
+def session(order: ServiceOrder, state: Literal["ON", "OFF"], news: SessionNews) -> dict[str, Any]:
     """What becomes of a session that was ordered by HTTP.
 
     Args:
         order: What it was ordered with.
         state: ON once, OFF once.
-        reason: Why it is off.
+        news: What happened to it.
     """
-    failed = reason if reason is not None and not reason.normal else None
+    failure = news.failure
     return {
         "sessionId": order.reference,
         "status": state,
         "sipAddress": order.sip_address,
-        "failure": _failure(failed) if failed is not None else None,
-        # Who is busy or declines is not to be rung by one instance after the other.
-        "shouldRetry": failed.retryable and failed.by is not Party.PEER if failed is not None else None,
+        "failure": _failure(failure) if failure is not None else None,
+        "shouldRetry": news.should_retry if failure is not None else None,
     }
 
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from jibri_sip.errors import GatewayError
+from jibri_sip.errors import GatewayError, Party
 from jibri_sip.session.facts import SessionFacts
 from jibri_sip.session.orders import ServiceOrder
 from jibri_sip.session.reasons import EndReason
+from jibri_sip.session.timeline import Stage
 
 
 class Availability(StrEnum):
@@ -65,6 +66,24 @@ class SessionNews:
     session: SessionFacts
     order: ServiceOrder | None = None
     reason: EndReason | None = None
+
+    @property
+    def failure(self) -> EndReason | None:
+        """Why it is to be told as failed; None where it is not, or has not ended.
+
+        An end that is nobody's fault counts, too, where the call was not answered yet and another instance can make it:
+        the gateway shuts down.
+        """
+        reason = self.reason
+        if reason is None or (reason.normal and (not reason.retryable or Stage.ANSWERED in self.session.stages_ms)):
+            return None
+        return reason
+
+    @property
+    def should_retry(self) -> bool:
+        """Whether another instance is to try. Who is busy or declines is not to be rung by one after the other."""
+        failure = self.failure
+        return failure is not None and failure.retryable and failure.by is not Party.PEER
 
 
 class Observer(Protocol):

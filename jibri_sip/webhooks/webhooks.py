@@ -84,9 +84,9 @@ class Webhooks:
         if order is None or order.orderer != BY_HTTP:
             return
         if news.happening is self._on:
-            self._tell("session", {"session": jibri_json.session(order, "ON")})
+            self._tell("session", {"session": jibri_json.session(order, "ON", news)})
         elif news.happening is Happening.ENDED:
-            self._tell("session", {"session": jibri_json.session(order, "OFF", news.reason)})
+            self._tell("session", {"session": jibri_json.session(order, "OFF", news)})
 
     async def _repeat(self) -> None:
         while True:

@@ -14,10 +14,9 @@ from jibri_sip.config.control import CallLogin, XmppSettings
 from jibri_sip.config.model import Settings
 from jibri_sip.control import Control
 from jibri_sip.dial_plan import Login, Target, room_target
-from jibri_sip.errors import GatewayError, Party
+from jibri_sip.errors import GatewayError
 from jibri_sip.session.news import Availability, Happening, InstanceNews, SessionNews
 from jibri_sip.session.orders import ServiceOrder
-from jibri_sip.session.reasons import EndReason
 from jibri_sip.xmpp.client import USUAL, Client, Pace, answer, refuse
 from jibri_sip.xmpp.rooms import place_of
 from jibri_sip.xmpp.stanzas import Action, Failure, Report, Request, Status, read, status_extension
@@ -187,7 +186,7 @@ class Breweries:
         if news.happening is Happening.ENDED:
             del self._ordered[news.session.id]
             if not ordered.stopped:
-                ordered.client.tell(ordered.orderer, _off(ordered.sip_address, news.reason).element())
+                ordered.client.tell(ordered.orderer, _off(ordered.sip_address, news).element())
         elif news.happening.value == self._settings.jibri.report_on and not ordered.told_on:
             ordered.told_on = True
             ordered.client.tell(ordered.orderer, Report(Status.ON, ordered.sip_address).element())
@@ -202,12 +201,10 @@ class Breweries:
                 task.add_done_callback(self._tasks.discard)
 
 
-def _off(sip_address: str, reason: EndReason | None) -> Report:
-    if reason is None or reason.normal:
+def _off(sip_address: str, news: SessionNews) -> Report:
+    if news.failure is None:
         return Report(Status.OFF, sip_address)
-    # Who is busy or declines is not to be rung by one instance after the other.
-    should_retry = reason.retryable and reason.by is not Party.PEER
-    return Report(Status.OFF, sip_address, Failure.ERROR, should_retry=should_retry)
+    return Report(Status.OFF, sip_address, Failure.ERROR, should_retry=news.should_retry)
 
 
 def _target(settings: Settings, environment: XmppSettings, request: Request) -> Target:

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -82,6 +82,26 @@ class BreweryServer:
     ) -> None:
         """Stop."""
         await self.stop()
+
+    def environment(self, user: str, nickname: str, port: int = 0, **more: Any) -> dict[str, Any]:
+        """An `[[xmpp]]` table of a gateway's configuration.
+
+        Args:
+            user: its account.
+            nickname: its name in the brewery, and of the environment.
+            port: of a wire that leads here; by default our own.
+            more: the deployment's domain, and whatever else.
+        """
+        return {
+            "name": nickname,
+            "hosts": [f"127.0.0.1:{port or self.port}"],
+            "strip_from_room_domain": "conference.",
+            "ca_file": str(self.authority),
+            "control_login": {"domain": AUTH_DOMAIN, "username": user, "password": self._accounts[user]},
+            # Addresses are compared without regard to case (RFC 7622 section 3.2.1).
+            "control_muc": {"domain": BREWERY_DOMAIN.title(), "room": BREWERY.upper(), "nickname": nickname},
+            **more,
+        }
 
     def _write(self) -> None:
         _write_certificate(AUTH_DOMAIN, self.authority, self._directory / "key.pem")

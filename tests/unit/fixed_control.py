@@ -26,6 +26,7 @@ class FixedControl:
         self.retired: list[tuple[int, bool]] = []
         self.error: Exception | None = None
         self._observers: list[Observer] = []
+        self._stages_ms: dict[str, float] = {}
 
     def observe(self, observer: Observer) -> None:
         """Tell this observer from now on."""
@@ -57,7 +58,16 @@ class FixedControl:
     ) -> SessionFacts:
         """Something happened to a session."""
         state = State.ENDED if happening is Happening.ENDED else State.REQUESTED
-        facts = SessionFacts(id="s1", direction="dial-out", state=state, room="r", peer="sip:a@b", started="now")
+        self._stages_ms = {happening: 1.0, **({} if happening is Happening.REQUESTED else self._stages_ms)}
+        facts = SessionFacts(
+            id="s1",
+            direction="dial-out",
+            state=state,
+            room="r",
+            peer="sip:a@b",
+            started="now",
+            stages_ms=dict(self._stages_ms),
+        )
         reason = EndReason.of(error) if error is not None else None
         for observer in self._observers:
             observer.session_changed(SessionNews(happening, facts, order, reason))

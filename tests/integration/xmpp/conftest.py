@@ -8,27 +8,14 @@ import pytest_asyncio
 
 from jibri_sip.config.control import XmppSettings
 from tests.jicofo import BreweryServer, Jicofo
-from tests.jicofo.server import AUTH_DOMAIN, BREWERY, BREWERY_DOMAIN
 
 ACCOUNTS = {"focus": "f0cus", "jibri": "j1bri", "other": "0ther"}
 HIBERNATION_S = 20
 
 
-def environment(
-    server: BreweryServer, nickname: str, *, port: int = 0, user: str = "jibri", **more: Any
-) -> dict[str, Any]:
-    """The raw settings of an environment at this server, or behind another port."""
-    return {
-        "name": nickname,
-        "hosts": [f"127.0.0.1:{port or server.port}"],
-        "domain": "meet.example.com",
-        "strip_from_room_domain": "conference.",
-        "ca_file": str(server.authority),
-        "control_login": {"domain": AUTH_DOMAIN, "username": user, "password": ACCOUNTS[user]},
-        # Addresses are compared without regard to case (RFC 6122).
-        "control_muc": {"domain": BREWERY_DOMAIN.title(), "room": BREWERY.upper(), "nickname": nickname},
-        **more,
-    }
+def environment(server: BreweryServer, nickname: str, *, user: str = "jibri", **more: Any) -> dict[str, Any]:
+    """The raw settings of an environment at this server."""
+    return server.environment(user, nickname, **{"domain": "meet.example.com", **more})
 
 
 def xmpp_settings(server: BreweryServer, nickname: str, **more: Any) -> XmppSettings:

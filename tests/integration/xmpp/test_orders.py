@@ -1,0 +1,224 @@
+"""Orders and what becomes of them, on the wire between a real Prosody's clients: each word once, to who ordered."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import pytest
+
+from jibri_sip import errors
+from jibri_sip.config.model import Settings
+from jibri_sip.errors import GatewayError
+from jibri_sip.session.facts import SessionFacts
+from jibri_sip.session.news import Availability, Happening, InstanceNews
+from jibri_sip.session.orders import ServiceOrder
+from jibri_sip.xmpp.brewery import Breweries
+from jibri_sip.xmpp.client import USUAL, Pace
+from tests.integration.xmpp.conftest import environment
+from tests.jicofo import BreweryServer, Jicofo, SipSession, Wire
+from tests.unit.fixed_control import FixedControl
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+JIBRI = "{http://jitsi.org/protocol/jibri}jibri"
+ROOM = "r@conference.meet.example.com"
+ADDRESS = "sip:a@b.example"
+OVER = ("off", None, None)
+AGAIN = ("off", "error", "true")
+NO_MORE = ("off", "error", "false")
+STRICT = Pace(retry_s=0.2, resume_within_s=0.3)
+BUSY = {"status": "off", "sipaddress": ADDRESS, "failure_reason": "busy", "should_retry": "true"}
+
+
+class OneSession(FixedControl):
+    """Takes one session at a time, and ends it when told to."""
+
+    def start_service(self, order: ServiceOrder) -> SessionFacts:
+        """Take an order when idle."""
+        if self.instance.availability is not Availability.IDLE:
+            raise errors.Busy
+        self.stand(InstanceNews(Availability.BUSY))
+        return super().start_service(order)
+
+    async def stop_service(self, error: GatewayError) -> None:
+        """End it for this reason."""
+        await super().stop_service(error)
+        self.end(error)
+
+    def end(self, error: GatewayError) -> None:
+        """The session ends by itself."""
+        self.tell(Happening.ENDED, self.ordered[-1], error)
+        self.stand(InstanceNews(Availability.IDLE))
+
+
+class Ordering:
+    """A gateway's front end in its breweries, and jicofo."""
+
+    def __init__(self, jicofo: Jicofo) -> None:
+        self.control = OneSession()
+        self.refused: list[str] = []
+        self.counted: Counter[str] = Counter()
+        self._jicofo = jicofo
+
+    async def free(self, name: str) -> None:
+        """Wait until jicofo would take this occupant."""
+        await self._jicofo.wait_for(lambda: name in self._jicofo.instances and self._jicofo.instances[name].available)
+        instance = self._jicofo.instances[name]
+        instance.selected_at = instance.failed_at = float("-inf")
+
+    async def start(self, name: str, **attributes: str) -> dict[str, str]:
+        """Order a session of this occupant; what it answers."""
+        return await self.ask(name, action="start", room=ROOM, sipaddress=ADDRESS, session_id="1", **attributes)
+
+    async def ask(self, name: str, **attributes: str) -> dict[str, str]:
+        """Send it a `<jibri>`; the attributes of the one in the answer."""
+        answer = await self._jicofo.ask(self._jicofo.instances[name].jid, Element(JIBRI, attributes))
+        assert answer is not None
+        return answer.attrib
+
+    async def pending(self) -> SipSession:
+        """A session that jicofo has ordered."""
+        session = await self._jicofo.order(ROOM, ADDRESS)
+        assert session.told == [("pending", None, None)]
+        return session
+
+
+@asynccontextmanager
+async def ordering(
+    jicofo: Jicofo, environments: list[dict[str, Any]], *, pace: Pace = USUAL, **sections: Mapping[str, Any]
+) -> AsyncIterator[Ordering]:
+    """A front end in the breweries of these environments."""
+    raw = {"meeting": {"base_url": "https://meet.example.com"}, "xmpp": environments, **sections}
+    found = Ordering(jicofo)
+    # Those of tests before, of the same address, would hear of ours, and be ordered again.
+    jicofo.sessions.clear()
+
+    def count(name: str, _host: str) -> None:
+        found.counted[name] += 1
+
+    def refuse(error: GatewayError) -> None:
+        found.refused.append(error.key)
+
+    breweries = Breweries(Settings.model_validate(raw), found.control, count, refuse, pace)
+    breweries.open()
+    try:
+        for one in environments:
+            await found.free(one["name"])
+        yield found
+    finally:
+        await breweries.close()
+        await jicofo.wait_for(lambda: not jicofo.instances, 30)
+
+
+async def test_answers(server: BreweryServer, jicofo: Jicofo) -> None:
+    """As set and as get: pending with the address alone; then busy; a stop is answered once it is off."""
+    async with ordering(jicofo, [environment(server, "one")]) as found:
+        assert await found.start("one") == {"status": "pending", "sipaddress": ADDRESS}
+        assert await found.start("one") == BUSY
+        iq: Any = jicofo.make_iq_get(ito=jicofo.instances["one"].jid)
+        iq.append(Element(JIBRI, {"action": "start", "room": ROOM, "sipaddress": ADDRESS}))
+        assert (await iq.send(timeout=5)).xml.find(JIBRI).attrib == BUSY
+        assert await found.ask("one", action="stop", session_id="another") == {"status": "off"}
+        assert found.control.stopped == []
+        assert await found.ask("one", action="stop", session_id="1") == {"status": "off"}
+        assert found.control.stopped == ["orderer-stopped"]
+        assert found.refused == ["busy", "busy"]
+
+
+@pytest.mark.parametrize("error", [errors.Draining, errors.NotReady, errors.Expired])
+async def test_no_more_orders(server: BreweryServer, jicofo: Jicofo, error: type[GatewayError]) -> None:
+    """One that is about to go, or not ready yet, sends jicofo to the next."""
+    async with ordering(jicofo, [environment(server, "one")]) as found:
+        found.control.error = error()
+        assert await found.start("one") == BUSY
+
+
+ENDS = [
+    (errors.PeerHungUp, True, OVER),
+    (errors.UsageTimeout, True, OVER),
+    (errors.OperatorHungUp, False, OVER),
+    (errors.AloneTooLong, True, OVER),
+    (errors.PeerBusy, False, NO_MORE),
+    (errors.PeerDeclined, False, NO_MORE),
+    (errors.RoomLocked, False, NO_MORE),
+    (errors.BrowserLost, False, AGAIN),
+    (errors.ShuttingDown, False, AGAIN),
+    (errors.ShuttingDown, True, OVER),
+]
+
+
+async def test_every_end_is_told_once(server: BreweryServer, jicofo: Jicofo) -> None:
+    """Whatever ends a session, jicofo hears `off`, and whether to try elsewhere: never once somebody has answered."""
+    async with ordering(jicofo, [environment(server, "one")]) as found:
+        for error, answered, told in ENDS:
+            await found.free("one")
+            session = await found.pending()
+            order = found.control.ordered[-1]
+            found.control.tell(Happening.STARTED, order)
+            if answered:
+                found.control.tell(Happening.ANSWERED, order)
+            await jicofo.wait_for(lambda session=session: session.state == "on")  # type: ignore[misc]
+            jicofo.instances["one"].selected_at = float("inf")
+            found.control.end(error())
+            await jicofo.wait_for(lambda session=session: len(session.told) >= 3)  # type: ignore[misc]
+            await asyncio.sleep(0.05)
+            assert session.told == [("pending", None, None), ("on", None, None), told], error
+
+
+async def test_on_when_answered(server: BreweryServer, jicofo: Jicofo) -> None:
+    """With `report_on = "answered"`, a call that rings is pending."""
+    async with ordering(jicofo, [environment(server, "one")], jibri={"report_on": "answered"}) as found:
+        session = await found.pending()
+        order = found.control.ordered[-1]
+        found.control.tell(Happening.STARTED, order)
+        await asyncio.sleep(0.2)
+        assert session.state == "pending"
+        found.control.tell(Happening.ANSWERED, order)
+        await jicofo.wait_for(lambda: session.state == "on")
+        found.control.end(errors.PeerHungUp())
+        await jicofo.wait_for(lambda: session.state == "off")
+
+
+async def test_what_is_ordered(server: BreweryServer, jicofo: Jicofo) -> None:
+    """The environment's account, with a username of its own each time, its timeout, and what the order says."""
+    login = {"domain": "sipjibri.x", "username": "sip", "password": "p", "randomize_username": True}
+    raw = environment(server, "one", call_login=login, usage_timeout_s=60.0, base_url="https://web.example.com")
+    async with ordering(jicofo, [raw]) as found:
+        names = set()
+        for _ in range(2):
+            await found.start("one", displayname="Board", rtcstats_enabled="true")
+            order = found.control.ordered[-1]
+            assert order.target.login is not None
+            user, _, random = order.target.login.username.partition("-")
+            assert (order.target.login.domain, user, len(random), random.isalnum()) == ("sipjibri.x", "sip", 8, True)
+            names.add(random)
+            found.control.end(errors.PeerHungUp())
+        assert len(names) == 2
+        assert (order.target.base_url, order.target.room) == ("https://web.example.com", "r")
+        assert (order.sip_address, order.caller_name, order.usage_timeout_s) == (ADDRESS, "Board", 60.0)
+        assert order.target.config_overrides == {"analytics.rtcstatsEnabled": True}
+        assert order.environment == f"one-127.0.0.1:{server.port}"
+
+
+async def test_lost_connections(server: BreweryServer, jicofo: Jicofo) -> None:
+    """Only the loss of the environment that ordered it ends a session; until then both see it busy."""
+    async with AsyncExitStack() as stack:
+        wires = {name: await stack.enter_async_context(Wire(server.port)) for name in ("one", "two")}
+        environments = [environment(server, name, port=wire.port) for name, wire in wires.items()]
+        found = await stack.enter_async_context(ordering(jicofo, environments, pace=STRICT))
+        await found.start("one")
+        await jicofo.wait_for(lambda: not jicofo.instances["two"].idle)
+        assert await found.start("two") == BUSY
+        for name, stopped in (("two", []), ("one", ["control-lost"])):
+            wires[name].silence()
+            wires[name].cut()
+            await asyncio.sleep(5 * STRICT.resume_within_s)
+            assert found.control.stopped == stopped
+        assert found.counted["stopped_on_xmpp_closed"] == 1
+        for wire in wires.values():
+            wire.mend()
+        for name in wires:
+            await found.free(name)
