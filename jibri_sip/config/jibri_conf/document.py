@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from jibri_sip.config.jibri_conf.bounds import MOST_BYTES, MOST_S
 from jibri_sip.config.jibri_conf.fates import Fate, NotNeeded, TakenOver
 from jibri_sip.config.jibri_conf.legacy import KEYS
 from jibri_sip.config.jibri_conf.pjsua import OPTIONS
@@ -53,7 +54,8 @@ Jibri.
 
 **Includes** are read relative to the file that names them, `include file("…")` relative to the working directory.
 One that is not there is empty, as it is for Jibri, and is told. URLs and the class path are not read. A file may
-have {LARGEST_BYTES // 1024} KiB.
+have {LARGEST_BYTES // 1024} KiB; what its substitutions make of that may take {MOST_BYTES >> 20} MiB of memory and
+{MOST_S:.0f} seconds.
 
 Each setting in the result has the key that it comes from beside it."""
 _HABITS = """\

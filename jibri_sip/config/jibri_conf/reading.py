@@ -13,6 +13,7 @@ from pathlib import Path
 import hocon
 from hocon.adapters import AdapterError, jsonc
 
+from jibri_sip.config.jibri_conf.bounds import TooMuch, bounded
 from jibri_sip.config.jibri_conf.leaves import Leaf, leaves_of
 from jibri_sip.config.jibri_conf.legacy import in_present_words
 from jibri_sip.config.jibri_conf.table import STAND_INS
@@ -47,19 +48,25 @@ def read_jibri_conf(file: Path, environment: Mapping[str, str]) -> Read:
         environment: Variables that substitutions may mean.
 
     Raises:
-        ConfigProblems: It is not HOCON, includes itself, leaves a substitution open, is too big or no plain file.
+        ConfigProblems: It is not HOCON, includes itself, leaves a substitution open, is too big or no plain file, or
+            grows beyond all bounds when substitutions are resolved.
         FileUnreadable: It, or a file that it includes, cannot be read.
     """
     source = _Source()
     text = read_text(file)
     source.texts[str(file)] = text
     try:
-        config = _json(text)
-        if config is None:
-            config = _hocon(file, text, source, environment)
-        leaves = leaves_of(config)
+        with bounded():
+            config = _json(text)
+            if config is None:
+                config = _hocon(file, text, source, environment)
+            leaves = leaves_of(config)
     except RecursionError:
         raise refusal(str(file), "is nested too deeply") from None
+    except TooMuch:
+        raise refusal(
+            str(file), "is too much to read", hint="do substitutions hold each other many times over, as in ${a}${a}?"
+        ) from None
     return Read(tuple(in_present_words(leaves)), source.missing)
 
 

@@ -1,6 +1,8 @@
 """HOCON as Jibri reads it, and files that are not what they should be."""
 
 import os
+import resource
+import signal
 import stat
 import tempfile
 from importlib.metadata import packages_distributions
@@ -223,6 +225,26 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_byte_order_mark(tmp_path: Path) -> None:
     """As editors of other systems put it in front."""
     assert values(read(tmp_path, "\N{ZERO WIDTH NO-BREAK SPACE}a = 1")) == {"a": "1"}
+
+
+_BOMBS = {
+    "text": "a0 = x\n" + "".join(f"a{number + 1} = ${{a{number}}}${{a{number}}}\n" for number in range(60)),
+    "tables": "a0 = {x: 1}\n"
+    + "".join(f"a{number + 1} = {{l = ${{a{number}}}, r = ${{a{number}}}}}\n" for number in range(60)),
+    "nothing": "".join(f"a{number + 1} = ${{?a{number}}}${{?a{number}}}\n" for number in range(60)),
+}
+
+
+@pytest.mark.parametrize("bomb", _BOMBS)
+def test_substitutions_without_end(tmp_path: Path, bomb: str) -> None:
+    """A file of 2 KiB that asks for more than all memory, or for all time, is refused; all is as before then."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    found = refused(tmp_path, _BOMBS[bomb])
+    assert "too much to read" in found
+    assert "substitutions" in found
+    assert resource.getrlimit(resource.RLIMIT_AS) == limit
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+    assert values(read(tmp_path, "a = 1\nb = ${a}${a}")) == {"a": "1", "b": "11"}
 
 
 _WORDS = st.sampled_from(
