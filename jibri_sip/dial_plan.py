@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 from pydantic import JsonValue, SecretStr
 
 from jibri_sip.config.model import DialInRule, DialOutSettings, MeetingSettings, Settings
+from jibri_sip.config.sip_account import SipAccountSettings
 from jibri_sip.errors import (
     AddressUnknown,
     CallerRefused,
@@ -102,7 +103,7 @@ class Target:
 
 @dataclass(frozen=True)
 class SipAccount:
-    """How the calls of one session go: with an account at a SIP provider, or merely by another way than usual.
+    """How calls go: with an account at a SIP provider, or merely by another way than usual.
 
     Attributes:
         user: `user@domain`, perhaps with parameters (`;transport=tcp`), without `sip:`. It registers at the domain.
@@ -110,12 +111,28 @@ class SipAccount:
         password: For digest authentication (RFC 8760); None to register nowhere.
         contact: URI to be called at instead of our own address; None for our own.
         proxy: URI of the outbound proxy; None for the domain of the account, or of whom is called.
+        login: User name for the digest; empty for the user part of `user`.
+        registrar: URI to register at; None for the domain of `user`.
     """
 
     user: str = ""
     password: SecretStr | None = None
     contact: str | None = None
     proxy: str | None = None
+    login: str = ""
+    registrar: str | None = None
+
+    @classmethod
+    def from_config(cls, settings: SipAccountSettings) -> "SipAccount":
+        """The instance's own."""
+        return cls(
+            user=settings.user,
+            password=settings.secret,
+            contact=settings.contact,
+            proxy=settings.proxy,
+            login=settings.login,
+            registrar=settings.registrar,
+        )
 
 
 @dataclass(frozen=True)

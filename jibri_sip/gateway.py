@@ -17,7 +17,17 @@ from jibri_sip import __version__, errors, log
 from jibri_sip.announcer import Announcer
 from jibri_sip.clock import monotonic
 from jibri_sip.config.model import Settings
-from jibri_sip.dial_plan import DialledCall, Echo, Refusal, Target, destination, prefixed, room_target, route
+from jibri_sip.dial_plan import (
+    DialledCall,
+    Echo,
+    Refusal,
+    SipAccount,
+    Target,
+    destination,
+    prefixed,
+    room_target,
+    route,
+)
 from jibri_sip.errors import GatewayError
 from jibri_sip.media.wiring import register_devices
 from jibri_sip.session import summary
@@ -25,7 +35,7 @@ from jibri_sip.session.awaited import Awaited
 from jibri_sip.session.dial_in import DialIn
 from jibri_sip.session.dial_out import DialOut
 from jibri_sip.session.echo import EchoCall
-from jibri_sip.session.facts import DialOrder, PrepareOrder, Problem, SessionFacts, StatusFacts
+from jibri_sip.session.facts import AccountFacts, DialOrder, PrepareOrder, Problem, SessionFacts, StatusFacts
 from jibri_sip.session.news import Availability, Happening, InstanceNews, Observer, SessionNews
 from jibri_sip.session.orders import ServiceOrder
 from jibri_sip.session.session import Parts, Session
@@ -79,6 +89,8 @@ class Gateway:
             GatewayError: a port is taken, an address is not ours, a certificate cannot be read.
         """
         await self._endpoint.start()
+        if self._settings.sip.account is not None:
+            self._endpoint.home = await self._endpoint.sign_on(SipAccount.from_config(self._settings.sip.account))
         self._keeper.start()
 
     async def close(self) -> None:
@@ -89,6 +101,8 @@ class Gateway:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_S)
         await self._keeper.close()
+        if self._endpoint.home is not None:
+            await self._endpoint.home.close()
         await self._endpoint.close()
 
     # Sessions ------------------------------------------------------------------------------------
@@ -210,10 +224,17 @@ class Gateway:
             draining=self._draining,
             problem=Problem.of(self._keeper.failure) if self._keeper.failure is not None else None,
             sip=[f"{name}:{host}:{port}" for name, port in listening if port],
+            account=self._account(),
             meeting=self._settings.meeting.base_url,
             uptime_s=round(monotonic() - self._started_at, 1),
             session=summary.session_facts(self._session) if self._session is not None else None,
         )
+
+    def _account(self) -> AccountFacts | None:
+        home = self._endpoint.home
+        if home is None:
+            return None
+        return AccountFacts(address=home.uri, registered=home.is_registered, answer=home.answer)
 
     def _slot_state(self) -> Literal["preparing", "idle", "busy", "failed", "expired"]:
         if self._session is not None:

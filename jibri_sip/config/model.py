@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, model_validator
 
 from jibri_sip.config.control import JibriSettings, MetricsSettings, WebhookSettings, XmppSettings
+from jibri_sip.config.sip_account import SipAccountSettings
 from jibri_sip.config.types import (
     BaseUrl,
     CalleePattern,
@@ -151,6 +152,9 @@ class SipSettings(Section):
         default=True, description="Whether to listen on TCP too; room systems' messages are often too big for UDP."
     )
     tls: TlsSettings = Field(default_factory=TlsSettings, description="TLS.")
+    account: SipAccountSettings | None = Field(
+        default=None, description="Account at a SIP provider. Default: none, calls come and go without."
+    )
     public_address: str | None = Field(
         default=None, description="Address to tell peers in SIP and SDP, where a router translates addresses (1:1 NAT)."
     )

@@ -95,6 +95,14 @@ class SessionFacts(_Facts):
     quality: dict[str, Any] | None = Field(default=None, description="Media, both ways; None if not measured.")
 
 
+class AccountFacts(_Facts):
+    """The instance's account at a SIP provider."""
+
+    address: str
+    registered: bool = Field(description="Whether calls to it come here.")
+    answer: str = Field(description="The registrar's last answer; empty before there is one.")
+
+
 class StatusFacts(_Facts):
     """The gateway as a whole."""
 
@@ -107,6 +115,7 @@ class StatusFacts(_Facts):
     draining: bool = Field(default=False, description="Takes no new calls.")
     problem: Problem | None = Field(default=None, description="What keeps the slot from being ready.")
     sip: list[str] = Field(description="Where SIP is listened for: `udp:127.0.0.1:5060`.")
+    account: AccountFacts | None = Field(default=None, description="`sip.account`; None where there is none.")
     meeting: str = Field(description="The deployment that rooms are on.")
     uptime_s: float
     session: SessionFacts | None = Field(default=None, description="The present call.")

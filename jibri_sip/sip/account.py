@@ -72,7 +72,7 @@ def provider_config(
     """
     config = account_config(settings, f"<sip:{login.user}>" if login.user else identity, screen, camera)
     if login.password is not None:
-        _configure_registration(config, login.user, login.password.get_secret_value())
+        _configure_registration(config, login, login.password.get_secret_value())
     if login.proxy:
         message.SipUri.parse(login.proxy)
         proxies = pj.StringVector()
@@ -87,16 +87,18 @@ def provider_config(
     return config
 
 
-def _configure_registration(config: pj.AccountConfig, user: str, password: str) -> None:
-    """RFC 3261 section 10, at the account's domain."""
-    own = message.SipUri.parse(f"sip:{user}")
+def _configure_registration(config: pj.AccountConfig, login: SipAccount, password: str) -> None:
+    """RFC 3261 section 10."""
+    own = message.SipUri.parse(f"sip:{login.user}")
     if not own.user:
         raise ValueError("the account has no user part")
-    config.regConfig.registrarUri = f"sip:{user.rpartition('@')[2]}"
+    registrar = login.registrar or f"sip:{login.user.rpartition('@')[2]}"
+    message.SipUri.parse(registrar)
+    config.regConfig.registrarUri = registrar
     config.regConfig.timeoutSec = _REGISTERED_S
     config.regConfig.retryIntervalSec = _REGISTER_AGAIN_S
     credentials = pj.AuthCredInfoVector()
-    credentials.append(pj.AuthCredInfo("digest", "*", own.user, 0, password))
+    credentials.append(pj.AuthCredInfo("digest", "*", login.login or own.user, 0, password))
     config.sipConfig.authCreds = credentials
 
 
@@ -144,7 +146,7 @@ class Account(pj.Account):
     def onRegState(self, prm: pj.OnRegStateParam) -> None:  # noqa: N802
         """The registrar answered, or did not."""
         try:
-            log.info("sip_registration", account=self.uri, code=prm.code, reason=prm.reason, expires_s=prm.expiration)
+            log.debug("sip_registration", account=self.uri, code=prm.code, reason=prm.reason, expires_s=prm.expiration)
             self.on_registered(prm.code, prm.reason)
         except Exception:
             log.exception("registration_callback_failed")

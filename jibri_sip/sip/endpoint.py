@@ -46,12 +46,17 @@ class Endpoint:
             runs, at each start.
         on_incoming: called in the event loop with each call that comes in. PJSIP has answered 100; it is for
             this function to see that the call is answered or rejected.
+
+    Attributes:
+        ports: where it listens.
+        home: the account to call with where a call has none of its own; None for none.
     """
 
     def __init__(
         self, settings: SipSettings, devices: Callable[[], DeviceNames], on_incoming: Callable[[Call], None]
     ) -> None:
         self.ports = Ports(0, None, None, "")
+        self.home: Provider | None = None
         self._settings = settings
         self._devices = devices
         self._on_incoming = on_incoming
@@ -116,7 +121,7 @@ class Endpoint:
             video: whether to offer video.
             timeout_s: how long the peer may ring, in seconds; then the call is cancelled and ends with 408.
             headers: more header fields of the INVITE.
-            provider: the account to call with; None for none.
+            provider: the account to call with; None for `home`.
 
         Raises:
             DestinationInvalid: `uri` is no SIP address that PJSIP can read.
@@ -227,7 +232,8 @@ class Endpoint:
         self._loop.call_soon_threadsafe(self._on_incoming, call)
 
     def _dial(self, invite: "_Invite") -> Call:
-        account = self._account if invite.provider is None else invite.provider.account
+        provider = invite.provider or self.home
+        account = self._account if provider is None else provider.account
         if self._pj is None or account is None or self._wiring is None:
             raise SipError("the SIP endpoint is closed")
         if self._pj.utilVerifySipUri(invite.uri) != 0:

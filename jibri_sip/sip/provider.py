@@ -12,10 +12,11 @@ log = structlog.get_logger(__name__)
 
 _OK = 200
 _REDIRECTED = 300
+_REMEDY = "See user and password of the account, and whether its registrar can be reached; it is tried again."
 
 
 class Provider:
-    """An account of one session's.
+    """An account of one session's, or of the instance's.
 
     Args:
         account: PJSIP's.
@@ -25,6 +26,9 @@ class Provider:
 
     Attributes:
         account: PJSIP's; lives and dies on the PJSIP thread.
+        uri: the account's address.
+        is_registered: whether the registrar's last answer was yes.
+        answer: that answer, code and reason; empty before there is one.
     """
 
     def __init__(
@@ -36,6 +40,9 @@ class Provider:
         registers: bool,
     ) -> None:
         self.account: Account | None = account
+        self.uri = account.uri
+        self.is_registered = False
+        self.answer = ""
         self._loop = loop
         self._sign_off = sign_off
         self._outcome: asyncio.Future[tuple[int, str]] = loop.create_future()
@@ -62,5 +69,13 @@ class Provider:
         self._loop.call_soon_threadsafe(self._note, code, reason)
 
     def _note(self, code: int, reason: str) -> None:
+        if self.account is None:
+            return  # the answer to our signing off
+        said_yes = _OK <= code < _REDIRECTED
+        if said_yes and not self.is_registered:
+            log.info("sip_registered", account=self.uri)
+        elif not said_yes and (self.is_registered or not self.answer):
+            log.warning("sip_not_registered", account=self.uri, code=code, reason=reason, remedy=_REMEDY)
+        self.is_registered, self.answer = said_yes, f"{code} {reason}"
         if not self._outcome.done():
             self._outcome.set_result((code, reason))

@@ -139,6 +139,7 @@ def _exceptions(leaves: Iterable[Leaf]) -> Mapping[KeyPath, Fate]:
 def map_arguments(mapped: Mapped, arguments: Sequence[pjsua.Argument], file: Path) -> None:
     """Decide on every option of a pjsua.config."""
     names = {argument.name for argument in arguments}
+    with_account = pjsua.has_account(arguments)
     for argument in arguments:
         if argument.name in _CODEC_OPTIONS:
             fate: Fate | None = pjsua.codec_fate(argument)
@@ -147,6 +148,8 @@ def map_arguments(mapped: Mapped, arguments: Sequence[pjsua.Argument], file: Pat
         elif argument.name == "--use-tls":
             with_key = {"--tls-cert-file", "--tls-privkey-file"} <= names
             mapped.verdicts.append(verdict_on(_TLS_ON if with_key else _TLS_WITHOUT_KEY, file, argument.name))
+        elif argument.name in pjsua.ACCOUNT_OPTIONS and not with_account:
+            mapped.verdicts.append(verdict_on(pjsua.NO_ACCOUNT, file, argument.name))
         else:
             key = argument.name or f"line {argument.line}, a word that belongs to no option"
             mapped.decide(

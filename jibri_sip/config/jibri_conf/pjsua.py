@@ -58,6 +58,14 @@ def _srtp_secure(value: Value) -> str:
     raise Otherwise(NoCounterpart("keys travel in SDP over any transport: have calls come and go over TLS"))
 
 
+def _address(value: Value) -> str:
+    """`user@domain` of `"Name" <sip:user@domain>`."""
+    match = re.fullmatch(r"(?:[^<]*<)?sips?:([^>]+)>?\s*", text(value))
+    if match is None:
+        raise ValueError("must be a SIP address, as in sip:room7@provider.example.com")
+    return match[1]
+
+
 def _yes(_value: Value) -> bool:
     return True
 
@@ -66,7 +74,8 @@ def _no(_value: Value) -> bool:
     return False
 
 
-_ACCOUNT = NoCounterpart("accounts come with each order (sipClientParams); there is none that stays registered")
+NO_ACCOUNT = NoCounterpart("sip.account needs all of --id, --registrar, --username and --password, and is one account")
+_OF_ACCOUNT = NotNeeded("the gateway sees to it by itself")
 _DEVICES = NotNeeded("picture and sound go through devices of the gateway's own")
 _LOG = NotNeeded("the log goes to standard error and the journal, see [log]")
 _NAT = NoCounterpart("behind a router say sip.public_address; there is no STUN, TURN or ICE")
@@ -112,17 +121,21 @@ OPTIONS: Mapping[str, Option] = {
     "--auto-keyframe": Option(NotNeeded("keyframes are sent when asked for, and at the start")),
     "--quality": Option(_TUNING),
     "--max-calls": Option(_ONE),
-    "--proxy": Option(NoCounterpart("a proxy comes with each order (sipClientParams.proxy)")),
-    "--outbound": Option(NoCounterpart("a proxy comes with each order (sipClientParams.proxy)")),
+    "--id": Option(TakenOver("sip.account.user", _address)),
+    "--registrar": Option(TakenOver("sip.account.registrar", text)),
+    "--realm": Option(NotNeeded("whatever realm asks is answered")),
+    "--username": Option(TakenOver("sip.account.login", text)),
+    "--password": Option(TakenOver("sip.account.password", text, secret=True)),
+    "--proxy": Option(TakenOver("sip.account.proxy", text, "with an account of the instance's own, and its order's")),
+    "--outbound": Option(NoCounterpart("say a proxy as sip.account.proxy")),
+    "--contact": Option(TakenOver("sip.account.contact", text)),
+    **{f"--{name}": Option(_OF_ACCOUNT) for name in ("reg-timeout", "rereg-delay", "outb-rid")},
     **{
-        f"--{name}": Option(_ACCOUNT)
-        for name in (
-            *("id", "registrar", "realm", "username", "password", "contact", "contact-params", "contact-uri-params"),
-            *("reg-timeout", "rereg-delay", "reg-use-proxy", "outb-rid", "aka-op", "aka-amf"),
-        )
+        f"--{name}": Option(NO_ACCOUNT)
+        for name in ("contact-params", "contact-uri-params", "reg-use-proxy", "aka-op", "aka-amf")
     },
     **{
-        f"--{name}": Option(_ACCOUNT, valued=False)
+        f"--{name}": Option(NO_ACCOUNT, valued=False)
         for name in ("next-account", "next-cred", "publish", "mwi", "use-ims")
     },
     **{
@@ -178,6 +191,9 @@ OPTIONS: Mapping[str, Option] = {
     },
 }
 """By name, in full: what is taken over first, then what the rest have in common."""
+
+ACCOUNT_OPTIONS = frozenset({"--id", "--registrar", "--username", "--password", "--proxy", "--contact"})
+"""What `sip.account` is made of."""
 
 
 def read_pjsua_config(file: Path) -> list[Argument]:
@@ -242,6 +258,12 @@ def meant(value: str) -> list[str]:
     ids = {"opus": "opus/48000/2", "G722": "g722/16000/1", "PCMA": "pcma/8000/1", "PCMU": "pcmu/8000/1"}
     wanted = value.lower()
     return [name for name, codec in ids.items() if wanted in _ALL or (wanted and codec.startswith(wanted))]
+
+
+def has_account(arguments: Sequence[Argument]) -> bool:
+    """Whether these make one account that registers, as `sip.account` does."""
+    names = {argument.name for argument in arguments}
+    return {"--id", "--registrar", "--username", "--password"} <= names and "--next-account" not in names
 
 
 def codec_fate(argument: Argument) -> Fate:

@@ -126,3 +126,40 @@ async def test_no_other_way(gateway: Gateway, login: SipAccount) -> None:
     """What is no SIP address is refused, and so is what would break out of its line."""
     with pytest.raises(RegistrationFailed):
         await gateway.endpoint.sign_on(login)
+
+
+async def test_account_of_the_instance(gateway: Gateway) -> None:
+    """Calls are made with it where they have none of their own; that it is refused, lost and back is seen."""
+    async with SipProvider("room7", PASSWORD) as provider:
+        login = SipAccount(
+            "board@example.invalid",
+            SecretStr(PASSWORD),
+            login="room7",
+            registrar=f"sip:127.0.0.1:{provider.port}",
+            proxy=f"sip:127.0.0.1:{provider.port};lr",
+        )
+        home = gateway.endpoint.home = await gateway.endpoint.sign_on(login)
+        try:
+            await asyncio.wait_for(home.registered(), SOON_S)
+            assert (home.uri, home.is_registered, home.answer[:3]) == ("sip:board@example.invalid", True, "200")
+            call = await gateway.endpoint.dial("sip:guest@elsewhere.invalid")
+            async with asyncio.timeout(SOON_S):
+                while not isinstance(await call.events.get(), Ended):
+                    pass
+            invite = provider.of("INVITE")[-1]
+            assert field(invite, "From").startswith("<sip:board@example.invalid>")
+            assert 'username="room7"' in field(invite, "Proxy-Authorization")
+        finally:
+            gateway.endpoint.home = None
+            await home.close()
+        await provider.registered(now=False)
+
+
+async def test_account_of_the_instance_refused(gateway: Gateway) -> None:
+    """It is seen that nobody will call."""
+    async with SipProvider("room7", PASSWORD) as provider:
+        signed_on = await gateway.endpoint.sign_on(account(provider, "wrong"))
+        with pytest.raises(RegistrationFailed):
+            await asyncio.wait_for(signed_on.registered(), SOON_S)
+        assert (signed_on.is_registered, signed_on.answer[:3]) == (False, "401")
+        await signed_on.close()

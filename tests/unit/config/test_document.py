@@ -45,10 +45,13 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
     text = re.sub(r"^# hosts =$", 'hosts = ["x"]', text, flags=re.MULTILINE)
     for account in ("meeting.xmpp_login", "xmpp.control_login", "xmpp.call_login"):
         text = text.replace(f"[{account}]", f'[{account}]\npassword = "p"')
+    text = text.replace("[sip.account]", '[sip.account]\nuser = "u@x"\npassword = "p"')
     file = tmp_path / "example.toml"
     file.write_text(text, encoding="utf-8")
     file.chmod(0o600)
     explicit = load(file, {})
+    assert explicit.sip.account is not None
+    explicit = explicit.model_copy(update={"sip": explicit.sip.model_copy(update={"account": None})})
     file.write_text('[meeting]\nbase_url = "https://meet.example.com"\n', encoding="utf-8")
     defaults = load(file, {})
     assert tomllib.loads(text)["dial_in"]["rules"] != []

@@ -46,7 +46,7 @@ def test_the_report(conf: Path, tmp_path: Path) -> None:
     assert "jibri.api.http.external-api-port" in result.output
     assert "taken over as api.port" in result.output
     assert "not needed: nothing is recorded" in result.output
-    assert "has no counterpart: accounts come with each order" in result.output
+    assert "taken over as sip.account.user" in result.output
     assert 'dial_out.allow = ["*@*"]' in result.output
     assert not [canary for canary in CANARIES if canary in result.output]
     assert sorted(tmp_path.rglob("*")) == before
@@ -75,7 +75,7 @@ def test_the_files(conf: Path, tmp_path: Path) -> None:
     secrets = tmp_path / "jibri-sip.secrets"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
     files = [output, *secrets.iterdir()]
-    assert len(files) == 3
+    assert len(files) == 4
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     text = output.read_text(encoding="utf-8")
     assert not [canary for canary in CANARIES if canary in text + result.output]

@@ -6,6 +6,7 @@ import pytest
 
 from jibri_sip.config import Settings, load
 from jibri_sip.config.jibri_conf import Imported, import_files, write
+from jibri_sip.config.jibri_conf.importer import report
 from jibri_sip.config.load import ConfigProblems
 from tests.unit.config.jibri_samples import ACCOUNT_PASSWORD, PJSUA_PACKAGED, PJSUA_PRODUCTION
 
@@ -44,16 +45,59 @@ def test_as_packaged(tmp_path: Path) -> None:
 
 
 def test_as_in_production(tmp_path: Path) -> None:
-    """Ports, addresses and encryption are taken over; the account is not, and its password is not told."""
+    """Ports, addresses, encryption and the account are taken over; its password is not told."""
     settings = loaded(tmp_path, PJSUA_PRODUCTION)
     sip = settings.sip
     assert (sip.host, sip.port, sip.public_address, sip.rtp_port_first) == ("10.0.0.7", 15060, "203.0.113.7", 20000)
     assert (sip.srtp, sip.tcp) == ("required", True)
     assert settings.audio.codecs == ("opus", "PCMA")
     assert settings.limits.max_duration_s == 7200
+    account = sip.account
+    assert account is not None
+    assert (account.user, account.login) == ("room@provider.example.com", "room")
+    assert account.registrar == "sip:provider.example.com;transport=tcp"
+    assert account.proxy == "sip:provider.example.com;transport=tcp;hide"
+    assert account.secret.get_secret_value() == ACCOUNT_PASSWORD
+    assert (tmp_path / "jibri-sip.secrets" / "sip-account-password").exists()
+    assert ACCOUNT_PASSWORD not in (tmp_path / "jibri-sip.toml").read_text(encoding="utf-8")
     found = imported(tmp_path, PJSUA_PRODUCTION)
-    assert kinds(found)["--username"] == kinds(found)["--proxy"] == kinds(found)["--use-tls"] == "no-counterpart"
-    assert ACCOUNT_PASSWORD not in repr(found)
+    assert kinds(found)["--use-tls"] == "no-counterpart"
+    assert ACCOUNT_PASSWORD not in str(report(found))
+
+
+@pytest.mark.parametrize("without", ["--id", "--registrar", "--username", "--password"])
+def test_half_an_account(tmp_path: Path, without: str) -> None:
+    """What does not make an account is told, and none is set up."""
+    text = "\n".join(line for line in PJSUA_PRODUCTION.splitlines() if not line.startswith(f"{without} "))
+    found = kinds(imported(tmp_path, text))
+    assert found["--proxy"] == "no-counterpart"
+    assert loaded(tmp_path, text).sip.account is None
+
+
+def test_two_accounts(tmp_path: Path) -> None:
+    """An instance has one."""
+    found = kinds(imported(tmp_path, f"{PJSUA_PRODUCTION}\n--next-account\n--id sip:other@provider.example.com"))
+    assert found["--id"] == found["--password"] == found["--next-account"] == "no-counterpart"
+
+
+@pytest.mark.parametrize(
+    ("address", "user"),
+    [
+        ('"Room 7 <sip:room@p.example;transport=tcp>"', "room@p.example;transport=tcp"),
+        ("sips:room@p.example:5071", "room@p.example:5071"),
+    ],
+)
+def test_address_of_the_account(tmp_path: Path, address: str, user: str) -> None:
+    """With a name or without."""
+    account = loaded(tmp_path, f"{PJSUA_PRODUCTION}\n--id {address}").sip.account
+    assert account is not None
+    assert account.user == user
+
+
+def test_no_address_of_the_account(tmp_path: Path) -> None:
+    """Told by line."""
+    with pytest.raises(ConfigProblems, match="must be a SIP address"):
+        imported(tmp_path, f"{PJSUA_PRODUCTION}\n--id=room")
 
 
 def test_tls(tmp_path: Path) -> None:
