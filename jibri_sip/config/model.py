@@ -118,12 +118,16 @@ class MeetingSettings(Section):
 
 
 class TlsSettings(Section):
-    """SIP over TLS; listens as soon as there is a certificate."""
+    """SIP over TLS; taken from peers as soon as there is a certificate."""
 
     certificate_file: LenientPath | None = Field(default=None, description="PEM file of the certificate and its chain.")
     key_file: LenientPath | None = Field(default=None, description="PEM file of the private key.")
     ca_file: LenientPath | None = Field(
         default=None, description="PEM file of the authorities that peers are checked against."
+    )
+    outgoing: bool = Field(
+        default=False,
+        description="Whether our own requests may go over TLS without a certificate of ours, as providers allow.",
     )
     verify_peer: bool = Field(
         default=True, description="Whether a peer that we call by TLS must show a certificate of its name."

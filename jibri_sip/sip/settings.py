@@ -36,11 +36,11 @@ class DeviceNames:
 
 @dataclass(frozen=True)
 class Tls:
-    """SIP over TLS (RFC 3261 section 26.2.1)."""
+    """SIP over TLS (RFC 3261 section 26.2.1); without a certificate nobody gets through to us, but we to others."""
 
     port: int
-    certificate: Path
-    key: Path
+    certificate: Path | None = None
+    key: Path | None = None
     authorities: Path | None = None
     verify_peer: bool = True
 
@@ -63,7 +63,7 @@ class SipSettings:
         host: address to bind signalling and media to.
         port: UDP and TCP port; 0 takes any free one.
         tcp: whether to listen on TCP too.
-        tls: listen on TLS too; None for no TLS.
+        tls: speak TLS too; None for no TLS.
         public_address: address to tell peers where a router translates (1:1 NAT).
         rtp_port_first: first UDP port for media, even; 0 takes any free ones.
         rtp_port_last: last UDP port for media.
@@ -98,7 +98,7 @@ class SipSettings:
         """The same, out of the gateway's configuration."""
         sip, video = config.sip, config.video
         tls = None
-        if sip.tls.certificate_file is not None and sip.tls.key_file is not None:
+        if sip.tls.certificate_file is not None or sip.tls.outgoing:
             tls = Tls(
                 port=sip.tls_port,
                 certificate=sip.tls.certificate_file,

@@ -114,9 +114,9 @@ def _add_tls(config: pj.TlsConfig, tls: Tls) -> None:
     for path in (tls.certificate, tls.key, tls.authorities):
         if path is not None and not os.access(path, os.R_OK):
             raise FileUnreadable(str(path))
-    config.certFile = str(tls.certificate)
-    config.privKeyFile = str(tls.key)
-    config.CaListFile = "" if tls.authorities is None else str(tls.authorities)
+    config.certFile = str(tls.certificate or "")
+    config.privKeyFile = str(tls.key or "")
+    config.CaListFile = str(tls.authorities or "")
     config.verifyServer = tls.verify_peer
     config.proto = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | pj.PJ_SSL_SOCK_PROTO_TLS1_3
 

@@ -104,7 +104,7 @@ class BreweryServer:
         }
 
     def _write(self) -> None:
-        _write_certificate(AUTH_DOMAIN, self.authority, self._directory / "key.pem")
+        write_certificate(AUTH_DOMAIN, self.authority, self._directory / "key.pem")
         accounts = self._directory / "data" / AUTH_DOMAIN.replace(".", "%2e") / "accounts"
         accounts.mkdir(parents=True)
         for user, password in self._accounts.items():
@@ -170,7 +170,7 @@ class BreweryServer:
         self._process = None
 
 
-def _write_certificate(name: str, certificate_file: Path, key_file: Path) -> None:
+def write_certificate(name: str, certificate_file: Path, key_file: Path) -> None:
     """A certificate that is its own authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

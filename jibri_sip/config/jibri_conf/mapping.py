@@ -19,8 +19,7 @@ _OFF = {"false", "no", "off"}
 _STATSD_HOST = "localhost"
 _RECORDINGS = NotNeeded("recordings are ordered there; SIP calls are ordered in sip-control-muc")
 _CODEC_OPTIONS = {"--add-codec", "--dis-codec"}
-_TLS_ON = pjsua.OPTIONS["--use-tls"].fate
-_TLS_WITHOUT_KEY = NoCounterpart("TLS needs a certificate and a key here: sip.tls.certificate_file, sip.tls.key_file")
+_TLS_WITH_KEY = TakenOver("sip.tls", text, "SIP over TLS listens as soon as there are certificate and key")
 
 
 @dataclass
@@ -145,9 +144,8 @@ def map_arguments(mapped: Mapped, arguments: Sequence[pjsua.Argument], file: Pat
             fate: Fate | None = pjsua.codec_fate(argument)
             # All of them together are one setting.
             mapped.verdicts.append(verdict_on(fate, file, f"{argument.name} {argument.value}"))
-        elif argument.name == "--use-tls":
-            with_key = {"--tls-cert-file", "--tls-privkey-file"} <= names
-            mapped.verdicts.append(verdict_on(_TLS_ON if with_key else _TLS_WITHOUT_KEY, file, argument.name))
+        elif argument.name == "--use-tls" and {"--tls-cert-file", "--tls-privkey-file"} <= names:
+            mapped.verdicts.append(verdict_on(_TLS_WITH_KEY, file, argument.name))
         elif argument.name in pjsua.ACCOUNT_OPTIONS and not with_account:
             mapped.verdicts.append(verdict_on(pjsua.NO_ACCOUNT, file, argument.name))
         else:

@@ -85,7 +85,7 @@ _TIMER = NotNeeded("session timers are used when the peer wants them")
 _TUNING = NotNeeded("the gateway sets its media up by itself")
 _ANSWERED = NotNeeded("Jibri says it call by call, and so does the gateway")
 _PLAYS = NoCounterpart("the gateway carries a meeting, and plays or records nothing else")
-_TLS = "SIP over TLS listens as soon as there are certificate and key"
+_TLS = "with certificate and key peers can call over TLS, too; then it is not needed"
 
 OPTIONS: Mapping[str, Option] = {
     "--local-port": Option(TakenOver("sip.port", port)),
@@ -93,7 +93,7 @@ OPTIONS: Mapping[str, Option] = {
     "--ip-addr": Option(TakenOver("sip.public_address", text)),
     "--no-tcp": Option(TakenOver("sip.tcp", _no, "providers and room systems often want TCP"), valued=False),
     "--no-udp": Option(NoCounterpart("UDP is always listened on"), valued=False),
-    "--use-tls": Option(TakenOver("sip.tls", _yes, _TLS), valued=False),
+    "--use-tls": Option(TakenOver("sip.tls.outgoing", _yes, _TLS), valued=False),
     "--tls-ca-file": Option(TakenOver("sip.tls.ca_file", text)),
     "--tls-cert-file": Option(TakenOver("sip.tls.certificate_file", text)),
     "--tls-privkey-file": Option(TakenOver("sip.tls.key_file", text)),

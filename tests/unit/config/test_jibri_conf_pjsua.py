@@ -61,7 +61,7 @@ def test_as_in_production(tmp_path: Path) -> None:
     assert (tmp_path / "jibri-sip.secrets" / "sip-account-password").exists()
     assert ACCOUNT_PASSWORD not in (tmp_path / "jibri-sip.toml").read_text(encoding="utf-8")
     found = imported(tmp_path, PJSUA_PRODUCTION)
-    assert kinds(found)["--use-tls"] == "no-counterpart"
+    assert (sip.tls.outgoing, sip.tls.certificate_file) == (True, None)
     assert ACCOUNT_PASSWORD not in str(report(found))
 
 
