@@ -123,7 +123,8 @@ class TlsSettings(Section):
     certificate_file: LenientPath | None = Field(default=None, description="PEM file of the certificate and its chain.")
     key_file: LenientPath | None = Field(default=None, description="PEM file of the private key.")
     ca_file: LenientPath | None = Field(
-        default=None, description="PEM file of the authorities that peers are checked against."
+        default=None,
+        description="PEM file of the authorities that peers are checked against. Default: the system's.",
     )
     outgoing: bool = Field(
         default=False,

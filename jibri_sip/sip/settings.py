@@ -42,6 +42,7 @@ class Tls:
     certificate: Path | None = None
     key: Path | None = None
     authorities: Path | None = None
+    """None for the system's."""
     verify_peer: bool = True
 
 

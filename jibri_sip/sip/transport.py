@@ -5,6 +5,7 @@ import ctypes
 import errno
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
@@ -116,7 +117,8 @@ def _add_tls(config: pj.TlsConfig, tls: Tls) -> None:
             raise FileUnreadable(str(path))
     config.certFile = str(tls.certificate or "")
     config.privKeyFile = str(tls.key or "")
-    config.CaListFile = str(tls.authorities or "")
+    # PJSIP knows of no authorities by itself, and would refuse every server.
+    config.CaListFile = str(tls.authorities or ssl.get_default_verify_paths().cafile or "")
     config.verifyServer = tls.verify_peer
     config.proto = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | pj.PJ_SSL_SOCK_PROTO_TLS1_3
 

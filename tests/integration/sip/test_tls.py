@@ -67,13 +67,15 @@ async def calling(directory: Path, *, trusted: bool) -> AsyncIterator[tuple[Endp
             await endpoint.close()
 
 
-@pytest.mark.parametrize("trusted", [True, False])
-async def test_out_without_a_certificate(tmp_path: Path, *, trusted: bool) -> None:
+@pytest.mark.parametrize("vouching", ["ca_file", "system", ""])
+async def test_out_without_a_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vouching: str) -> None:
     """The INVITE goes over TLS, to a server that somebody vouches for and to no other."""
-    async with calling(tmp_path, trusted=trusted) as (endpoint, server):
+    if vouching == "system":
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    async with calling(tmp_path, trusted=vouching == "ca_file") as (endpoint, server):
         call = await endpoint.dial(f"sip:guest@localhost:{server.port};transport=tls")
         async with asyncio.timeout(SOON_S):
             while not isinstance(event := await call.events.get(), Ended):
                 pass
-        assert (event.code == BUSY) is trusted
-        assert len(server.invites) == int(trusted)
+        assert (event.code == BUSY) is bool(vouching)
+        assert len(server.invites) == int(bool(vouching))
