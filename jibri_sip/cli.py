@@ -220,6 +220,10 @@ def _tell_status(facts: StatusFacts) -> None:
     state = f"{facts.slot}, takes no new calls" if facts.draining else facts.slot
     click.echo(f"jibri-sip {facts.version}, instance {facts.instance}: {state}, up {facts.uptime_s:.0f} s")
     click.echo(f"    SIP {', '.join(facts.sip)}; meetings on {facts.meeting}")
+    if facts.account is not None:
+        state = "registered" if facts.account.registered else "not registered"
+        answer = f" ({_printable(facts.account.answer)})" if facts.account.answer else ""
+        click.echo(f"    {facts.account.address}: {state}{answer}")
     if facts.problem is not None:
         click.echo(f"    {facts.problem.key}: {facts.problem.message}\n    {facts.problem.remedy}")
     if facts.session is not None:

@@ -20,6 +20,7 @@ from tests.jicofo import BreweryServer, Jicofo, Wire
 from tests.meeting import EmbeddedMeeting
 from tests.meeting.options import DOMAIN, MUC_DOMAIN
 from tests.peer.measured import MeasuredPeer
+from tests.peer.provider import SipProvider, field
 from tests.running_gateway import RunningGateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -112,9 +113,11 @@ def tables(meeting: EmbeddedMeeting, *deployments: Deployment) -> str:
 
 
 @asynccontextmanager
-async def running(meeting: EmbeddedMeeting, log: Path, *deployments: Deployment) -> AsyncIterator[RunningGateway]:
+async def running(
+    meeting: EmbeddedMeeting, log: Path, *deployments: Deployment, **sections: dict[str, Any]
+) -> AsyncIterator[RunningGateway]:
     """A gateway for them."""
-    settings = {"dial_out": {"allow": ["*@127.0.0.1"]}}
+    settings = {"dial_out": {"allow": ["*@127.0.0.1"]}, **sections}
     async with RunningGateway(meeting.base_url, settings, log, tables=tables(meeting, *deployments)) as gateway:
         for each in deployments:
             await each.free()
@@ -216,3 +219,20 @@ async def test_graceful(meeting: EmbeddedMeeting, alone: Deployment, peer: Measu
         assert await gateway.exit_status() == 255
         await alone.jicofo.wait_for(lambda: "alone" not in alone.jicofo.instances, 2)
         assert session.told == CALLED
+
+
+async def test_account_of_the_instance(meeting: EmbeddedMeeting, alone: Deployment, logs: Path) -> None:
+    """It is registered while the gateway runs, shown as such, and jicofo's calls are made with it."""
+    async with SipProvider("room7", "pa$$word") as provider:
+        proxy = f"sip:127.0.0.1:{provider.port};lr"
+        account = {"user": provider.account, "password": "pa$$word", "proxy": proxy}
+        async with running(meeting, logs / "account.log", alone, **{"sip.account": account}) as gateway:
+            await provider.registered(now=True)
+            shown = (await gateway.status())["account"]
+            assert (shown["address"], shown["registered"]) == (f"sip:{provider.account}", True)
+            session = await alone.jicofo.order(ROOM, "sip:guest@127.0.0.1")
+            await alone.jicofo.wait_for(lambda: session.state == "failed")
+            assert session.told[-1] == ("off", "error", "false")
+            assert field(provider.of("INVITE")[-1], "From").split("<")[1].startswith("sip:room7@127.0.0.1")
+        await provider.registered(now=False)
+    assert "pa$$word" not in gateway.log_file.read_text()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from jibri_sip.clock import monotonic
 from jibri_sip.errors import Busy, GatewayError, OperatorHungUp, SessionUnknown
-from jibri_sip.session.facts import DialOrder, EndFacts, PrepareOrder, SessionFacts, StatusFacts
+from jibri_sip.session.facts import AccountFacts, DialOrder, EndFacts, PrepareOrder, SessionFacts, StatusFacts
 from jibri_sip.session.reasons import EndReason
 from jibri_sip.session.state import State
 
@@ -41,6 +41,7 @@ class FixedGateway:
             slot="idle" if self._session is None or self._session.end else "busy",
             draining=self.draining,
             sip=["udp:127.0.0.1:5060"],
+            account=AccountFacts(address="sip:7@provider.example", registered=False, answer="403 \x1b[31mForbidden"),
             meeting="https://meet.example.com",
             uptime_s=monotonic() - self._began,
             session=self._session,

@@ -158,6 +158,7 @@ async def test_terminal_escapes(config: str, gateway: FixedGateway) -> None:
     await gateway.dial(DialOrder(room="a\x1b]0;b\x07", to="sip:\x1b[31m@y.example"))
     told = await jibri_sip_command("status", "--config", config)
     assert told.code == 0
+    assert "sip:7@provider.example: not registered (403 " in told.out
     assert "\x1b" not in told.out
     assert "\x07" not in told.out
 
