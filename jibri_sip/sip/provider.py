@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 _OK = 200
 _REDIRECTED = 300
-_REMEDY = "See user and password of the account, and whether its registrar can be reached; it is tried again."
+_REMEDY = "See user and password of the account, and whether its registrar can be reached."
 
 
 class Provider:

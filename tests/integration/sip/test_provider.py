@@ -129,7 +129,7 @@ async def test_no_other_way(gateway: Gateway, login: SipAccount) -> None:
 
 
 async def test_account_of_the_instance(gateway: Gateway) -> None:
-    """Calls are made with it where they have none of their own; that it is refused, lost and back is seen."""
+    """Calls are made with it where they have none of their own, and it is seen whether it is registered."""
     async with SipProvider("room7", PASSWORD) as provider:
         login = SipAccount(
             "board@example.invalid",
