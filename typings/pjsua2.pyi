@@ -9,6 +9,8 @@ _T = TypeVar("_T")
 PJMEDIA_DIR_ENCODING: int
 PJMEDIA_DIR_DECODING: int
 PJMEDIA_SRTP_DISABLED: int
+PJMEDIA_SRTP_KEYING_DTLS_SRTP: int
+PJMEDIA_SRTP_KEYING_SDES: int
 PJMEDIA_SRTP_MANDATORY: int
 PJMEDIA_SRTP_OPTIONAL: int
 PJMEDIA_TYPE_AUDIO: int
@@ -25,6 +27,7 @@ PJSIP_ROLE_UAC: int
 PJSIP_SC_DECLINE: int
 PJSIP_SC_REQUEST_TIMEOUT: int
 PJSIP_SC_SERVICE_UNAVAILABLE: int
+PJSIP_TP_STATE_DISCONNECTED: int
 PJSIP_TRANSPORT_TCP: int
 PJSIP_TRANSPORT_TLS: int
 PJSIP_TRANSPORT_UDP: int
@@ -42,6 +45,12 @@ PJSUA_DTMF_METHOD_SIP_INFO: int
 PJSUA_SIP_TIMER_OPTIONAL: int
 PJ_LOG_HAS_SENDER: int
 PJ_QOS_PARAM_HAS_DSCP: int
+PJ_SSL_CERT_ECHAIN_TOO_LONG: int
+PJ_SSL_CERT_EIDENTITY_NOT_MATCH: int
+PJ_SSL_CERT_EISSUER_NOT_FOUND: int
+PJ_SSL_CERT_EREVOKED: int
+PJ_SSL_CERT_EUNTRUSTED: int
+PJ_SSL_CERT_EVALIDITY_PERIOD: int
 PJ_SSL_SOCK_PROTO_TLS1_2: int
 PJ_SSL_SOCK_PROTO_TLS1_3: int
 
@@ -116,6 +125,25 @@ class EpConfig:
     medConfig: MediaConfig
 
 class StringVector(_Vector[str]): ...
+class IntVector(_Vector[int]): ...
+
+class SslCertInfo:
+    subjectCn: str
+
+class TlsInfo:
+    remoteAddr: str
+    remoteCertInfo: SslCertInfo
+    verifyStatus: int
+    def isEmpty(self) -> bool: ...
+
+class OnSelectAccountParam:
+    rdata: SipRxData
+    accountIndex: int
+
+class OnTransportStateParam:
+    type: str
+    state: int
+    tlsInfo: TlsInfo
 
 class AuthCredInfo:
     def __init__(self, scheme: str, realm: str, username: str, data_type: int, data: str) -> None: ...
@@ -157,6 +185,7 @@ class SrtpCryptoVector(_Vector[SrtpCrypto]): ...
 
 class SrtpOpt:
     cryptos: SrtpCryptoVector
+    keyings: IntVector
 
 class AccountMediaConfig:
     transportConfig: TransportConfig
@@ -401,12 +430,16 @@ class AccountInfo:
 class Account:
     def __init__(self) -> None: ...
     def create(self, config: AccountConfig) -> None: ...
+    def getId(self) -> int: ...
     def getInfo(self) -> AccountInfo: ...
+    def setDefault(self) -> None: ...
     def shutdown(self) -> None: ...
     def onIncomingCall(self, prm: OnIncomingCallParam) -> None: ...
     def onRegState(self, prm: OnRegStateParam) -> None: ...
 
 class Endpoint:
+    def onSelectAccount(self, prm: OnSelectAccountParam) -> None: ...
+    def onTransportState(self, prm: OnTransportStateParam) -> None: ...
     def libCreate(self) -> None: ...
     def libInit(self, config: EpConfig) -> None: ...
     def libStart(self) -> None: ...

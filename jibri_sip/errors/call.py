@@ -145,6 +145,20 @@ class PeerWantsLogin(GatewayError):
     http_status = 502
 
 
+class PeerCertificateRefused(GatewayError):
+    """The TLS certificate of the server that was called is another's, out of date, or of an unknown authority."""
+
+    key = "peer-certificate-refused"
+    summary = "The far side's TLS certificate was refused"
+    remedy = (
+        "Call by the name that is in the certificate; have an expired one renewed; name the far side's authority in "
+        "sip.tls.ca_file."
+    )
+    by = Party.PEER
+    sip_code = 502
+    http_status = 502
+
+
 class MediaIncompatible(GatewayError):
     """The two sides have no codec or no transport in common (406, 415, 488, 606)."""
 

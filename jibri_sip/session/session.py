@@ -279,6 +279,8 @@ class Session(ABC):
             return errors.Cancelled()
         if ended.code == TIMED_OUT and self.timeline.reached(Stage.RINGING):
             return errors.PeerNoAnswer()
+        if ended.certificate:
+            return errors.PeerCertificateRefused(ended.certificate)
         return errors.from_sip_response(ended.code, ended.reason)
 
     async def _watch(self) -> None:

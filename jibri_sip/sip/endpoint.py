@@ -17,6 +17,7 @@ from jibri_sip.errors import DestinationInvalid, RegistrationFailed
 from jibri_sip.sip import codecs, message, trace, transport
 from jibri_sip.sip.account import Account, account_config, provider_config
 from jibri_sip.sip.call import Call, Facts
+from jibri_sip.sip.certificates import Stack
 from jibri_sip.sip.events import CallEvent, Ended
 from jibri_sip.sip.leg import Leg, Wiring
 from jibri_sip.sip.provider import Provider
@@ -63,8 +64,9 @@ class Endpoint:
         self._thread = PjsipThread()
         self._loop: asyncio.AbstractEventLoop
         # Lives on the PJSIP thread, as do all that follow.
-        self._pj: pj.Endpoint | None = None
+        self._pj: Stack | None = None
         self._account: Account | None = None
+        self._secure_account: Account | None = None
         self._providers: list[Provider] = []
         self._provider_config: Callable[[SipAccount], pj.AccountConfig]
         self._wiring: Wiring | None = None
@@ -157,7 +159,7 @@ class Endpoint:
         if not _ALONE.acquire(blocking=False):
             raise SipError("there is a SIP endpoint in this process already")
         trace.hush()
-        endpoint = self._pj = pj.Endpoint()
+        endpoint = self._pj = Stack()
         endpoint.libCreate()
         endpoint.libInit(_library_config(self._settings))
         transport.stay_on_udp()
@@ -169,8 +171,13 @@ class Endpoint:
         screen = self._open_devices(endpoint, names)
         camera = _video_device(endpoint, names.camera)
         own = f"sip:jibri-sip@{ports.address}"
-        self._account = Account(own, self._take)
-        self._account.create(account_config(self._settings, own, screen, camera))
+        self._account = self._add_account(own, screen, camera)
+        if ports.tls is not None:
+            # Only an account of that scheme says `sips` in Contact, which a call by it must (RFC 5630 section 5.1.1.1).
+            host = ports.address.rpartition(":")[0]
+            self._secure_account = self._add_account(f"sips:jibri-sip@{host}:{ports.tls}", screen, camera)
+            endpoint.secure_account = self._secure_account.getId()
+            self._account.setDefault()
         self._provider_config = partial(provider_config, self._settings, own, screen=screen, camera=camera)
         self._wiring = Wiring(
             endpoint, self._thread, screen, sound=names.sound is not None, dscp_video=self._settings.dscp_video
@@ -193,6 +200,11 @@ class Endpoint:
         preview.show = False
         pj.VideoPreview(screen).start(preview)
         return screen
+
+    def _add_account(self, uri: str, screen: int, camera: int) -> Account:
+        account = Account(uri, self._take)
+        account.create(account_config(self._settings, uri, screen, camera))
+        return account
 
     def _sign_on(self, login: SipAccount) -> Provider:
         if self._wiring is None:
@@ -233,7 +245,7 @@ class Endpoint:
 
     def _dial(self, invite: "_Invite") -> Call:
         provider = invite.provider or self.home
-        account = self._account if provider is None else provider.account
+        account = self._own_account(invite.target) if provider is None else provider.account
         if self._pj is None or account is None or self._wiring is None:
             raise SipError("the SIP endpoint is closed")
         if self._pj.utilVerifySipUri(invite.uri) != 0:
@@ -256,6 +268,9 @@ class Endpoint:
             raise
         call.facts = dataclasses.replace(facts, sip_call_id=leg.getInfo().callIdString)
         return call
+
+    def _own_account(self, target: message.SipUri) -> Account | None:
+        return self._secure_account or self._account if target.scheme == "sips" else self._account
 
     def _adopt(self, call: Call, leg: Leg, *, video: bool) -> None:
         leg.listen(partial(self._emit, call), video=video)
@@ -294,10 +309,10 @@ class Endpoint:
         self._wiring = None
         for provider in list(self._providers):
             self._drop(provider)
-        self._account, account = None, self._account
-        if account is not None:
+        for account in filter(None, (self._secure_account, self._account)):
             account.shutdown()
-        del account
+            del account
+        self._secure_account = self._account = None
         self._pj, endpoint = None, self._pj
         # What died in a cycle must go before its library does.
         gc.collect()
@@ -328,7 +343,8 @@ def _library_config(settings: SipSettings) -> pj.EpConfig:
     config.uaConfig.threadCnt = 0
     config.uaConfig.mainThreadOnly = True
     config.logConfig.level = settings.trace
-    config.logConfig.consoleLevel = 0
+    # What goes to the writer, that is; with 0, PJSIP hands nothing over.
+    config.logConfig.consoleLevel = settings.trace
     config.logConfig.msgLogging = 1
     config.logConfig.decor = pj.PJ_LOG_HAS_SENDER
     config.logConfig.writer = trace.LogWriter().__disown__()

@@ -51,12 +51,14 @@ class Ended:
         reason: the phrase that came with it.
         by_peer: whether the peer's message ended it, not ours, a timer or the network.
         answered: whether the call had been up.
+        certificate: what was wrong with the peer's TLS certificate, if we refused that; else empty.
     """
 
     code: int
     reason: str
     by_peer: bool
     answered: bool
+    certificate: str = ""
 
 
 CallEvent: TypeAlias = Ringing | Answered | MediaUp | Held | Resumed | Dtmf | Ended

@@ -9,6 +9,7 @@ import pjsua2 as pj
 import structlog
 
 from jibri_sip.sip import codecs, transport
+from jibri_sip.sip.certificates import Stack
 from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp, Resumed, Ringing
 from jibri_sip.sip.thread import PjsipThread
 
@@ -31,7 +32,7 @@ class Wiring:
         dscp_video: DSCP mark of video packets.
     """
 
-    endpoint: pj.Endpoint
+    endpoint: Stack
     thread: PjsipThread
     screen: int
     sound: bool
@@ -162,7 +163,8 @@ class Leg(pj.Call):
             self._over = True
             by_peer = not self._ours and _is_of_peer(prm.e)
             reason = info.lastReason if by_peer else self._reason or info.lastReason
-            self._emit(Ended(info.lastStatusCode, reason, by_peer, answered=self._up))
+            certificate = self._wiring.endpoint.certificate_refused(info.lastReason)
+            self._emit(Ended(info.lastStatusCode, reason, by_peer, answered=self._up, certificate=certificate))
 
     @guarded
     def onCallMediaState(self, _prm: pj.OnCallMediaStateParam) -> None:  # noqa: N802

@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+import time
 
 import pjsua2 as pj
 import structlog
@@ -14,11 +15,16 @@ _SECRETS = (
         r"(?im)^((?:Proxy-)?Authorization|Jitsi-Conference-Room-Pass)([ \t]*:[ \t]*)[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*"
     ),
     # Keys of SRTP (RFC 4568).
-    re.compile(r"(?im)^(a=crypto:\d+ \S+)( inline:)[^\r\n]*"),
+    re.compile(r"(?im)^(a=crypto)([ \t]*:)[^\r\n]*"),
+    # Keys in use, whichever way they were agreed on.
+    re.compile(r"([TR]X: \S+)( key=)\S+"),
     # sip:user:password@host
     re.compile(r"(?i)(sips?:[^@:;>\s]+)(:)[^@\s>]+(?=@)"),
 )
 _WARNING = 2
+_BURST = 20
+_EVERY_S = 60.0
+"""So many warnings in so many seconds; more of them, as from a fuzzer, are counted and not written."""
 
 
 def hush() -> None:
@@ -36,11 +42,26 @@ def redact(text: str) -> str:
 class LogWriter(pj.LogWriter):
     """Hands each line of PJSIP's log on. PJSIP owns it once `libInit` was called: give it away with `__disown__`."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._since = 0.0
+        self._warnings = 0
+
     def write(self, entry: pj.LogEntry) -> None:
         """Called on the PJSIP thread."""
         try:
             text = redact(entry.msg.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip())
             # Level 1 is what PJSIP calls an error; of ours, nobody has to act on it.
-            (log.warning if entry.level <= _WARNING else log.debug)("pjsip", text=text)
+            (log.warning if entry.level <= _WARNING and self._may_warn() else log.debug)("pjsip", text=text)
         except Exception:
             log.exception("pjsip_log_failed")
+
+    def _may_warn(self) -> bool:
+        """Whether there was no flood of warnings lately, for which strangers need nothing but a socket."""
+        now = time.monotonic()
+        if now - self._since > _EVERY_S:
+            if self._warnings > _BURST:
+                log.warning("pjsip_warnings_left_out", count=self._warnings - _BURST)
+            self._since, self._warnings = now, 0
+        self._warnings += 1
+        return self._warnings <= _BURST

@@ -23,6 +23,7 @@ from tests.peer import devices
 from tests.peer.ports import free_port
 
 POLL_MS = 10
+_KEYINGS = {"sdes": pj.PJMEDIA_SRTP_KEYING_SDES, "dtls": pj.PJMEDIA_SRTP_KEYING_DTLS_SRTP}
 Json = dict[str, Any]
 
 
@@ -145,10 +146,22 @@ class Agent:
         transport.port = port = self.options.port or free_port()
         self.endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
         self.endpoint.transportCreate(pj.PJSIP_TRANSPORT_TCP, transport)
+        tls_port = self._listen_on_tls() if self.options.tls_certificate else 0
         self.endpoint.libStart()
         self._set_codecs()
         self._create_account(port)
-        tell({"event": "ready", "port": port})
+        tell({"event": "ready", "port": port, "tls_port": tls_port})
+
+    def _listen_on_tls(self) -> int:
+        transport = pj.TransportConfig()
+        transport.boundAddress = self.options.host
+        transport.port = free_port()
+        transport.tlsConfig.certFile = self.options.tls_certificate
+        transport.tlsConfig.privKeyFile = self.options.tls_key
+        transport.tlsConfig.CaListFile = self.options.tls_authorities
+        transport.tlsConfig.verifyServer = True
+        self.endpoint.transportCreate(pj.PJSIP_TRANSPORT_TLS, transport)
+        return transport.port
 
     def _set_codecs(self) -> None:
         for codec in self.endpoint.videoCodecEnum2():
@@ -184,7 +197,8 @@ class Agent:
         preview.show = False
         pj.VideoPreview(source).start(preview)
         config = pj.AccountConfig()
-        config.idUri = f'"{self.options.name}" <sip:{self.options.user}@{self.options.host}:{port}>'
+        scheme = "sips" if self.options.sips else "sip"
+        config.idUri = f'"{self.options.name}" <{scheme}:{self.options.user}@{self.options.host}:{port}>'
         config.videoConfig.autoShowIncoming = True
         config.videoConfig.autoTransmitOutgoing = True
         config.videoConfig.defaultCaptureDevice = source
@@ -192,6 +206,10 @@ class Agent:
         config.mediaConfig.transportConfig.boundAddress = self.options.host
         config.mediaConfig.srtpUse = self.options.srtp
         config.mediaConfig.srtpSecureSignaling = 0
+        if self.options.keys:
+            keyings = pj.IntVector()
+            keyings.append(_KEYINGS[self.options.keys])
+            config.mediaConfig.srtpOpt.keyings = keyings
         self.account.create(config)
 
     def param(self, code: int = 0) -> pj.CallOpParam:
@@ -367,6 +385,11 @@ def main() -> None:
     parser.add_argument("--codec", default="", help="the only audio codec, by the start of its name")
     parser.add_argument("--no-video", dest="video", action="store_false", help="answer without video")
     parser.add_argument("--srtp", type=int, default=0, choices=(0, 1, 2), help="never, optional, required")
+    parser.add_argument("--keys", choices=("", "sdes", "dtls"), default="", help="the only way to agree on SRTP keys")
+    parser.add_argument("--tls-certificate", default="", help="PEM file; listens on TLS then")
+    parser.add_argument("--sips", action="store_true", help="be of that scheme (RFC 5630)")
+    parser.add_argument("--tls-key", default="", help="PEM file")
+    parser.add_argument("--tls-authorities", default="", help="PEM file that servers are checked against")
     parser.add_argument("--log", help="file for PJSIP's log")
     agent = Agent(parser.parse_args())
     agent.start()

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.peer.authority import Certificate
 from tests.peer.seen import Seen
 
 _PR_SET_PDEATHSIG = 1
@@ -59,6 +60,10 @@ class MeasuredPeer:
         tone_hz: its tone.
         codec: its only audio codec, by the start of its name (`PCMA`); all by default.
         srtp: 0 never, 1 optional, 2 required.
+        keys: the only way to agree on keys, `sdes` or `dtls`; both by default.
+        tls: its certificate; it listens on TLS then.
+        authorities: PEM file of whom it trusts as a TLS client.
+        sips: be of that scheme, as its callers must be then.
         log: file for PJSIP's log.
     """
 
@@ -73,6 +78,10 @@ class MeasuredPeer:
         tone_hz: float = 660,
         codec: str = "",
         srtp: int = 0,
+        keys: str = "",
+        tls: Certificate | None = None,
+        authorities: Path | None = None,
+        sips: bool = False,
         log: Path | None = None,
     ) -> None:
         values = {
@@ -84,11 +93,18 @@ class MeasuredPeer:
             "--tone-hz": tone_hz,
             "--codec": codec,
             "--srtp": srtp,
+            "--keys": keys,
         }
         self._arguments = [f"{option}={value}" for option, value in values.items()]
+        if tls is not None:
+            self._arguments += [f"--tls-certificate={tls.file}", f"--tls-key={tls.key}"]
+        if sips:
+            self._arguments.append("--sips")
+        if authorities is not None:
+            self._arguments.append(f"--tls-authorities={authorities}")
         if log is not None:
             self._arguments.append(f"--log={log}")
-        self.port = 0
+        self.port = self.tls_port = 0
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -121,7 +137,7 @@ class MeasuredPeer:
         )
         self._reader = asyncio.create_task(self._read())
         ready = await self.wait_for("ready", timeout_s=_START_S)
-        self.port = ready["port"]
+        self.port, self.tls_port = ready["port"], ready["tls_port"]
         return self
 
     async def __aexit__(

@@ -12,13 +12,15 @@ from jibri_sip.sip.settings import SipSettings
 from tests.peer import gateway_devices
 from tests.peer.measured import MeasuredPeer
 
+ANY_PORT = SipSettings(port=0)
+
 
 class Gateway:
     """An endpoint that keeps the calls that come in."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: SipSettings = ANY_PORT) -> None:
         self.incoming: asyncio.Queue[Call] = asyncio.Queue()
-        self.endpoint = Endpoint(SipSettings(port=0), gateway_devices.register, self.incoming.put_nowait)
+        self.endpoint = Endpoint(settings, gateway_devices.register, self.incoming.put_nowait)
 
     @property
     def uri(self) -> str:

@@ -4,17 +4,13 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
-import pytest_asyncio
 from PIL import Image
 
 from jibri_sip.sip.call import Call
-from jibri_sip.sip.endpoint import Endpoint
-from jibri_sip.sip.settings import SipSettings, Srtp
 from tests.integration.sip.conftest import Gateway
 from tests.peer import devices, gateway_devices
 from tests.peer.listening import hears_tone
@@ -224,46 +220,3 @@ async def test_twenty_calls_leave_nothing_behind(gateway: Gateway, peer: Measure
     after = (process.num_threads(), process.num_fds())
     assert after[0] <= before[0]
     assert after[1] <= before[1]
-
-
-class TestSrtp:
-    """Encryption of the media, with an endpoint of its own for each setting."""
-
-    @pytest_asyncio.fixture(loop_scope="module", params=["optional", "required", "off"])
-    async def secured(self, request: pytest.FixtureRequest, shared_gateway: Gateway) -> AsyncIterator[Gateway]:
-        """An endpoint with this setting, in place of the shared one: there can be one in a process."""
-        srtp: Srtp = request.param
-        await shared_gateway.endpoint.close()
-        shared_gateway.endpoint = Endpoint(
-            SipSettings(port=0, srtp=srtp), gateway_devices.register, shared_gateway.incoming.put_nowait
-        )
-        await shared_gateway.endpoint.start()
-        yield shared_gateway
-
-    async def test_peer_that_insists(self, secured: Gateway, request: pytest.FixtureRequest) -> None:
-        """A peer that wants SRTP gets it, unless it is off: then 488."""
-        async with MeasuredPeer(width=320, height=180, fps=5, srtp=2) as peer:
-            await peer.call(secured.uri)
-            if request.node.callspec.params["secured"] == "off":
-                assert (await peer.wait_over())["code"] == 488
-                return
-            call = await secured.take()
-            await call.answer()
-            await peer.wait_up()
-            await asyncio.sleep(1.5)
-            assert await we_hear_peer()
-            await call.hangup()
-
-    async def test_peer_that_cannot(self, secured: Gateway, request: pytest.FixtureRequest) -> None:
-        """A peer without SRTP is served, unless it is required: then 488."""
-        async with MeasuredPeer(width=320, height=180, fps=5) as peer:
-            await peer.call(secured.uri)
-            if request.node.callspec.params["secured"] == "required":
-                assert (await peer.wait_over())["code"] in (406, 488)
-                return
-            call = await secured.take()
-            await call.answer()
-            await peer.wait_up()
-            await asyncio.sleep(1.5)
-            assert await we_hear_peer()
-            await call.hangup()

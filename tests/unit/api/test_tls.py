@@ -1,67 +1,19 @@
 """The API by HTTPS, and with mutual TLS: who gets in, and whom the commands believe."""
 
 import asyncio
-import datetime as dt
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from jibri_sip.api import create_app, serve
 from jibri_sip.api.client import Client
 from jibri_sip.config import ApiSettings
 from jibri_sip.errors import ConfigInvalid, GatewayNotRunning
+from tests.peer.authority import Authority, Certificate
 from tests.unit.api.fixed_gateway import FixedGateway
-
-
-class Authority:
-    """Makes certificates.
-
-    Args:
-        directory: Where they go.
-        name: Its own, and the start of its files' names.
-    """
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self._directory = directory
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self.file = directory / f"{name}.pem"
-        self.file.write_bytes(self._signed(self._name, self._key, authority=True))
-
-    def certificate(self, name: str) -> tuple[Path, Path]:
-        """A certificate for this name, with the authority's below it, and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate, key_file = self._directory / f"{name}.crt", self._directory / f"{name}.key"
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate.write_bytes(self._signed(subject, key, authority=False) + self.file.read_bytes())
-        key_file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return certificate, key_file
-
-    def _signed(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, authority: bool) -> bytes:
-        now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now)
-            .not_valid_after(now + dt.timedelta(days=36500))
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("gw.example.com")]), critical=False)
-        )
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +31,8 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def settings(authority: Authority) -> ApiSettings:
     """Open to a network, without a token: the client's certificate is all."""
-    certificate, key = authority.certificate("gw.example.com")
-    tls = {"certificate_file": str(certificate), "key_file": str(key), "client_ca_file": str(authority.file)}
+    own = authority.certificate("gw.example.com")
+    tls = {"certificate_file": str(own.file), "key_file": str(own.key), "client_ca_file": str(authority.file)}
     return ApiSettings.model_validate({"host": "0.0.0.0", "tls": tls})  # noqa: S104  (that it is open is the point)
 
 
@@ -91,12 +43,12 @@ async def port(settings: ApiSettings) -> AsyncIterator[int]:
         yield listening
 
 
-async def asked(port: int, trusted: Path, shown: tuple[Path, Path] | None) -> int:
+async def asked(port: int, trusted: Path, shown: Certificate | None) -> int:
     """The status that somebody gets who trusts this authority and shows this certificate."""
     context = ssl.create_default_context(cafile=trusted)
     context.check_hostname = False
     if shown is not None:
-        context.load_cert_chain(*shown)
+        context.load_cert_chain(shown.file, shown.key)
     async with httpx2.AsyncClient(base_url=f"https://127.0.0.1:{port}", verify=context, trust_env=False) as http:
         return (await http.get("/api/v1/status")).status_code
 
@@ -124,8 +76,8 @@ async def test_commands(settings: ApiSettings, port: int) -> None:
 
 async def test_commands_believe_nobody_else(settings: ApiSettings, authority: Authority) -> None:
     """Another server of the same authority is not the gateway: it gets no token."""
-    certificate, key = authority.certificate("other.example.com")
-    tls = {"certificate_file": str(certificate), "key_file": str(key)}
+    theirs = authority.certificate("other.example.com")
+    tls = {"certificate_file": str(theirs.file), "key_file": str(theirs.key)}
     other = ApiSettings.model_validate({"tls": tls})
     async with serve(create_app(FixedGateway(), other), "127.0.0.1", 0, other.tls) as port:
         with pytest.raises(GatewayNotRunning):
@@ -161,8 +113,8 @@ def test_settings_refused(given: dict[str, str], told: str) -> None:
 
 def test_open_needs_a_guard(authority: Authority) -> None:
     """A certificate of its own does not guard an API that is open to a network."""
-    certificate, key = authority.certificate("gw2")
-    tls = {"certificate_file": str(certificate), "key_file": str(key)}
+    own = authority.certificate("gw2")
+    tls = {"certificate_file": str(own.file), "key_file": str(own.key)}
     with pytest.raises(ValueError, match="token_file is needed"):
         ApiSettings.model_validate({"host": "192.0.2.1", "tls": tls})
 

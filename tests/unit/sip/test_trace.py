@@ -13,6 +13,8 @@ SECRET = "hunter2"  # noqa: S105  (that is the point)
         f'Authorization: Digest username="a", response="{SECRET}"',
         f'Proxy-Authorization : Digest username="a",\r\n response="{SECRET}",\r\n\tnonce="x"',
         f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{SECRET}|2^20",
+        f"a=crypto: 1  AES_CM_128_HMAC_SHA1_80\tinline:{SECRET}",
+        f"srtp0x1 !TX: AES_CM_128_HMAC_SHA1_80 key={SECRET}",
         f"INVITE sip:alice:{SECRET}@example.com SIP/2.0",
         f"Jitsi-Conference-Room-Pass: {SECRET}",
     ],

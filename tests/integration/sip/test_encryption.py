@@ -1,0 +1,324 @@
+"""SIP over TLS, with certificates checked (RFC 5922), and SRTP with keys by SDES (RFC 4568) and DTLS (RFC 5764)."""
+
+import asyncio
+import re
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import pytest
+import structlog
+
+from jibri_sip.sip.call import Call
+from jibri_sip.sip.settings import SipSettings, Srtp, Tls
+from tests.integration.sip.conftest import Gateway
+from tests.peer import devices, gateway_devices
+from tests.peer.authority import Authority, Certificate
+from tests.peer.listening import hears_tone
+from tests.peer.measured import MeasuredPeer
+from tests.peer.raw import AUDIO, RawCaller, sdp
+from tests.peer.seen import Seen
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PEER_HZ = 660.0
+SOON_S = 10.0
+SMALL: dict[str, Any] = {"width": 320, "height": 180, "fps": 10, "bitrate": 200_000}
+Keys = Literal["sdes", "dtls"]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whom the gateway and its peers trust."""
+    return Authority(tmp_path_factory.mktemp("tls"), "authority")
+
+
+@pytest.fixture(scope="module")
+def own(authority: Authority) -> Certificate:
+    """A certificate that is right for either side."""
+    return authority.certificate("localhost", "127.0.0.1")
+
+
+@asynccontextmanager
+async def gateway_with(settings: SipSettings) -> AsyncIterator[Gateway]:
+    """An endpoint with these settings, for one test."""
+    gateway = Gateway(settings)
+    try:
+        await gateway.endpoint.start()
+        yield gateway
+    finally:
+        await gateway.endpoint.close()
+
+
+def tls_settings(authority: Authority, own: Certificate, srtp: Srtp = "optional") -> SipSettings:
+    """An endpoint that listens on TLS and trusts this authority alone."""
+    return SipSettings(port=0, srtp=srtp, tls=Tls(0, own.file, own.key, authority.file))
+
+
+async def assert_both_ways(peer: MeasuredPeer) -> None:
+    """Picture and sound arrive, decoded, at both ends."""
+
+    async def here() -> float:
+        return devices.heard(PEER_HZ)
+
+    async def there() -> float:
+        return (await peer.report(gateway_devices.TONE_HZ)).tones[gateway_devices.TONE_HZ]
+
+    async def there_seen() -> Seen:
+        return (await peer.report()).video
+
+    async def here_seen() -> Seen:
+        return devices.seen()
+
+    for look in (there_seen, here_seen):
+        async with asyncio.timeout(SOON_S):
+            # Until what came before the keys were agreed on is through.
+            while True:
+                seen = await look()
+                if seen.intact >= 3 and seen.intact == seen.frames:
+                    break
+                await asyncio.sleep(0.4)
+    assert await hears_tone(here)
+    assert await hears_tone(there)
+
+
+async def answered(gateway: Gateway, peer: MeasuredPeer, uri: str) -> Call:
+    """A call from the peer to this address, answered."""
+    await peer.call(uri)
+    call = await gateway.take()
+    await call.answer()
+    await peer.wait_up()
+    return call
+
+
+@pytest.mark.parametrize("scheme", ["sip", "sips"])
+async def test_tls_both_directions(authority: Authority, own: Certificate, scheme: str) -> None:
+    """A call each way over TLS: the peer checks our certificate, we check the peer's; `sips` is TLS by itself."""
+    suffix = ";transport=tls" if scheme == "sip" else ""
+    async with (
+        gateway_with(tls_settings(authority, own)) as gateway,
+        MeasuredPeer(**SMALL, srtp=1, tls=own, authorities=authority.file, sips=scheme == "sips") as peer,
+    ):
+        call = await answered(gateway, peer, f"{scheme}:demo@localhost:{gateway.endpoint.ports.tls}{suffix}")
+        assert call.request_uri.scheme == scheme
+        assert call.headers["via"][0].startswith("SIP/2.0/TLS")
+        await assert_both_ways(peer)
+        await call.hangup()
+        await peer.wait_over()
+        back = await gateway.endpoint.dial(f"{scheme}:peer@localhost:{peer.tls_port}{suffix}")
+        invite = (await peer.wait_for("incoming"))["message"]
+        assert f"Contact: <{scheme}:" in invite
+        await peer.wait_up()
+        await assert_both_ways(peer)
+        await back.hangup()
+        await peer.wait_over()
+
+
+@asynccontextmanager
+async def tls_server(context: ssl.SSLContext) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A TLS server that says nothing: its port, and what it was sent."""
+    got: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            got.append(data)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield server.sockets[0].getsockname()[1], got
+
+
+def server_context(certificate: Certificate) -> ssl.SSLContext:
+    """Shows this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.file, certificate.key)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("name", "not for the name that was called"),
+        ("authority", "no authority that we trust"),
+        ("expired", "expired"),
+    ],
+)
+async def test_bad_certificates_of_servers(
+    authority: Authority, own: Certificate, tmp_path_factory: pytest.TempPathFactory, kind: str, told: str
+) -> None:
+    """A server that is not who we called ends the call in words, and never sees the INVITE."""
+    stranger = Authority(tmp_path_factory.mktemp("stranger"), "stranger")
+    shown = {
+        "name": lambda: authority.certificate("other.example.com"),
+        "authority": lambda: stranger.certificate("localhost"),
+        "expired": lambda: authority.certificate("localhost", expired=True),
+    }[kind]()
+    async with (
+        gateway_with(tls_settings(authority, own)) as gateway,
+        tls_server(server_context(shown)) as (port, got),
+    ):
+        for uri in (f"sips:peer@localhost:{port}", f"sip:peer@localhost:{port};transport=tls"):
+            call = await gateway.endpoint.dial(uri)
+            ended = await asyncio.wait_for(call.wait_ended(), SOON_S)
+            assert told in ended.certificate
+            assert f"127.0.0.1:{port}" in ended.certificate
+            assert not ended.by_peer
+        assert got == []
+
+
+async def test_unchecked_when_told_so(authority: Authority, own: Certificate) -> None:
+    """With verify_peer off, any certificate will do."""
+    shown = authority.certificate("other.example.com")
+    settings = SipSettings(port=0, tls=Tls(0, own.file, own.key, authority.file, verify_peer=False))
+    async with (
+        gateway_with(settings) as gateway,
+        tls_server(server_context(shown)) as (port, got),
+    ):
+        call = await gateway.endpoint.dial(f"sips:peer@localhost:{port}", timeout_s=1)
+        ended = await call.wait_ended()
+        assert (ended.code, ended.certificate) == (408, "")
+        assert b"".join(got).startswith(b"INVITE sips:peer@localhost")
+
+
+async def test_system_authorities_by_default(own: Certificate) -> None:
+    """Without ca_file this machine's authorities count: a test's certificate is not among them."""
+    async with (
+        gateway_with(SipSettings(port=0, tls=Tls(0, own.file, own.key))) as gateway,
+        tls_server(server_context(own)) as (port, got),
+    ):
+        call = await gateway.endpoint.dial(f"sips:peer@localhost:{port}")
+        ended = await asyncio.wait_for(call.wait_ended(), SOON_S)
+        assert "no authority that we trust" in ended.certificate
+        assert got == []
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("version", "spoken"),
+    [(ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)],
+)
+async def test_versions_of_tls(authority: Authority, own: Certificate, version: ssl.TLSVersion, spoken: bool) -> None:
+    """TLS 1.2 and 1.3 are spoken, either way; what is older is not (RFC 8996)."""
+    client = ssl.create_default_context(cafile=authority.file)
+    server = server_context(own)
+    for context in (client, server):
+        # Else OpenSSL itself would refuse what is old, and nothing would have been tested.
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = version
+    async with gateway_with(tls_settings(authority, own)) as gateway, tls_server(server) as (port, got):
+        assert await connects(client, gateway.endpoint.ports.tls) is spoken
+        call = await gateway.endpoint.dial(f"sips:peer@localhost:{port}", timeout_s=1)
+        await call.wait_ended()
+        assert bool(got) is spoken
+
+
+async def connects(context: ssl.SSLContext, port: int | None) -> bool:
+    """Whether a TLS client of this kind gets an answer to OPTIONS."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+    except (ssl.SSLError, ConnectionError):
+        return False
+    writer.write(
+        b"OPTIONS sip:demo@localhost SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1:9;branch=z9hG4bK1;rport\r\n"
+        b"From: <sip:a@localhost>;tag=1\r\nTo: <sip:demo@localhost>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n"
+        b"Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    )
+    answer = await asyncio.wait_for(reader.read(100), SOON_S)
+    writer.close()
+    return answer.startswith(b"SIP/2.0 200")
+
+
+@pytest.mark.parametrize("srtp", ["optional", "required"])
+@pytest.mark.parametrize("keys", ["sdes", "dtls"])
+async def test_peer_that_insists(srtp: Srtp, keys: Keys) -> None:
+    """A peer that has no call without encryption gets one, by either exchange of keys."""
+    async with (
+        gateway_with(SipSettings(port=0, srtp=srtp)) as gateway,
+        MeasuredPeer(**SMALL, srtp=2, keys=keys) as peer,
+    ):
+        call = await answered(gateway, peer, gateway.uri)
+        await assert_both_ways(peer)
+        await call.hangup()
+        await peer.wait_over()
+        if (srtp, keys) == ("required", "sdes"):
+            # Our offers have SDES keys; where encryption is optional they do not insist (RFC 8643), as this peer does.
+            back = await gateway.endpoint.dial(f"{peer.uri};transport=udp")
+            assert " RTP/SAVP " in (await peer.wait_for("incoming"))["message"]
+            await peer.wait_up()
+            await assert_both_ways(peer)
+            await back.hangup()
+            await peer.wait_over()
+
+
+async def test_off_means_off() -> None:
+    """A peer that insists is refused with 488 where encryption is off, and our offers have no keys in them."""
+    async with gateway_with(SipSettings(port=0, srtp="off")) as gateway:
+        async with MeasuredPeer(**SMALL, srtp=2) as peer:
+            await peer.call(gateway.uri)
+            assert (await peer.wait_over())["code"] == 488
+        async with MeasuredPeer(**SMALL, srtp=1) as peer:
+            call = await gateway.endpoint.dial(f"{peer.uri};transport=udp")
+            offer = (await peer.wait_for("incoming"))["message"]
+            assert "a=crypto" not in offer
+            assert "a=fingerprint" not in offer
+            await call.hangup()
+
+
+async def test_plain_peer() -> None:
+    """A peer without encryption is served when it is optional, which is the default, in both directions."""
+    async with gateway_with(SipSettings(port=0)) as gateway, MeasuredPeer(**SMALL) as peer:
+        call = await answered(gateway, peer, gateway.uri)
+        await assert_both_ways(peer)
+        await call.hangup()
+        await peer.wait_over()
+        back = await gateway.endpoint.dial(f"{peer.uri};transport=udp")
+        await peer.wait_up()
+        await assert_both_ways(peer)
+        await back.hangup()
+        await peer.wait_over()
+
+
+async def test_plain_peer_where_encryption_is_required() -> None:
+    """It is refused with 488, and one that we call is not spoken to in clear."""
+    async with gateway_with(SipSettings(port=0, srtp="required")) as gateway:
+        async with RawCaller(gateway.endpoint.ports.udp) as caller:
+            caller.request("INVITE", sdp(AUDIO))
+            code, text = await caller.response()
+            assert code == 488, text
+        assert gateway.incoming.empty()
+        async with MeasuredPeer(**SMALL) as peer:
+            call = await gateway.endpoint.dial(f"{peer.uri};transport=udp")
+            ended = await asyncio.wait_for(call.wait_ended(), SOON_S)
+            assert (ended.code, ended.answered) == (488, False)
+
+
+async def test_keys_of_srtp_in_offers() -> None:
+    """Ours has SDES keys, none of them for a suite that is weak (RFC 4568 section 6.2)."""
+    async with gateway_with(SipSettings(port=0)) as gateway, MeasuredPeer(**SMALL, srtp=1) as peer:
+        call = await gateway.endpoint.dial(f"{peer.uri};transport=udp")
+        offer: dict[str, Any] = await peer.wait_for("incoming")
+        assert "AES_CM_128_HMAC_SHA1_80" in offer["message"]
+        assert "HMAC_SHA1_32" not in offer["message"]
+        await call.hangup()
+        await peer.wait_over()
+
+
+async def test_no_keys_in_the_log() -> None:
+    """With all that PJSIP can log, none of the keys of a call is in it, as offered or in use."""
+    with structlog.testing.capture_logs() as lines:
+        async with gateway_with(SipSettings(port=0, trace=5)) as gateway, MeasuredPeer(**SMALL, srtp=1) as peer:
+            call = await gateway.endpoint.dial(f"{peer.uri};transport=udp")
+            offer = (await peer.wait_for("incoming"))["message"]
+            await peer.wait_up()
+            await assert_both_ways(peer)
+            await call.hangup()
+            await peer.wait_over()
+    log = "\n".join(str(line.get("text")) for line in lines)
+    keys = re.findall(r"inline:(\S+)", offer)
+    assert len(keys) >= 2
+    assert "a=crypto:[redacted]" in log
+    assert "key=[redacted]" in log
+    assert not [key for key in keys if key in log]
+    assert not re.search(r"inline:|key=(?!\[redacted])\S", log)
