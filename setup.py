@@ -1,6 +1,7 @@
 """What setup.cfg cannot say: the native devices are compiled, against the PJSIP that scripts/build-pjproject makes."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +20,14 @@ class BuildWithDevices(build_py):
         sys.path.insert(0, str(HERE))
         from virtual_devices.native.build import build  # noqa: PLC0415  (cffi is there only while building)
 
+        # By its path: a package that imports PJSIP's module is not to be imported here.
+        door = runpy.run_path(str(HERE / "jibri_sip" / "sip" / "door" / "build.py"))
+
         pjproject = os.environ.get("PJPROJECT_DIR") or subprocess.check_output(
             [HERE / "scripts" / "build-pjproject"], text=True
         )
         build(Path(pjproject.strip()))
+        door["build"](Path(pjproject.strip()))
         super().run()
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, JsonValue, SecretStr, model_validator
 
+from jibri_sip.config.access import AccessSettings
 from jibri_sip.config.control import JibriSettings, MetricsSettings, WebhookSettings, XmppSettings
 from jibri_sip.config.sip_account import SipAccountSettings
 from jibri_sip.config.types import (
@@ -149,7 +150,7 @@ class SipSettings(Section):
 
     host: Annotated[str, Field(min_length=1)] = Field(
         default="127.0.0.1",
-        description="Address to listen on. `0.0.0.0` opens SIP to the network: then say in dial_in.rules who may call.",
+        description="Address to listen on. `0.0.0.0` opens SIP to the network: read docs/security.md first.",
     )
     port: Port = Field(default=5060, description="UDP and TCP port. Default: 5060 + 10 * (instance.number - 1).")
     tls_port: Port = Field(default=5061, description="TLS port. Default: one above the default of `port`.")
@@ -160,6 +161,7 @@ class SipSettings(Section):
     account: SipAccountSettings | None = Field(
         default=None, description="Account at a SIP provider. Default: none, calls come and go without."
     )
+    access: AccessSettings = Field(default_factory=AccessSettings, description="Who may call in.")
     public_address: str | None = Field(
         default=None, description="Address to tell peers in SIP and SDP, where a router translates addresses (1:1 NAT)."
     )

@@ -18,7 +18,9 @@ from jibri_sip.sip import codecs, message, trace, transport
 from jibri_sip.sip.account import Account, account_config, provider_config
 from jibri_sip.sip.call import Call, Facts
 from jibri_sip.sip.certificates import Stack
+from jibri_sip.sip.door import open_door
 from jibri_sip.sip.events import CallEvent, Ended
+from jibri_sip.sip.guard import RETRY_AFTER_S, Guard
 from jibri_sip.sip.leg import Leg, Wiring
 from jibri_sip.sip.provider import Provider
 from jibri_sip.sip.settings import Device, DeviceNames, SipSettings
@@ -32,6 +34,7 @@ _AUDIO_FRAME_MS = 10
 """Of PJMEDIA's audio mixer; the sound device has frames of this length, and buffers keep some of them."""
 _HANG_UP_S = 1.0
 _CLOSE_S = 5.0
+_ENCRYPTED_ONLY = "Calls are taken with encrypted media (SRTP) only"
 _NEW_CALL = -1
 """PJSUA_INVALID_ID."""
 
@@ -163,6 +166,11 @@ class Endpoint:
         endpoint.libCreate()
         endpoint.libInit(_library_config(self._settings))
         transport.stay_on_udp()
+        open_door(
+            Guard(self._settings.access).judge,
+            refusal_text=_ENCRYPTED_ONLY if self._settings.srtp == "required" else "",
+            retry_after_s=RETRY_AFTER_S,
+        )
         names = self._devices()
         ports = transport.listen(endpoint, self._settings)
         endpoint.libStart()

@@ -1,9 +1,10 @@
 """What the endpoint needs to know, and the devices that it takes pictures and sound from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from jibri_sip.config.access import AccessSettings
 from jibri_sip.config.model import Settings
 
 Srtp = Literal["off", "optional", "required"]
@@ -75,6 +76,7 @@ class SipSettings:
         session_expires_s: interval of session timers (RFC 4028).
         picture: what is sent at most; a peer may ask for less.
         audio_codecs: names of RFC 3551 and RFC 7587, the best first.
+        access: who may call in.
         trace: PJSIP's own log level, 1 to 5; from 4 on whole SIP messages are logged, without their secrets.
     """
 
@@ -92,6 +94,7 @@ class SipSettings:
     session_expires_s: int = 1800
     picture: Picture = Picture()
     audio_codecs: tuple[str, ...] = ("opus", "G722", "PCMA", "PCMU")
+    access: AccessSettings = field(default_factory=AccessSettings)
     trace: int = 3
 
     @classmethod
@@ -121,4 +124,5 @@ class SipSettings:
             dscp_video=sip.dscp_video,
             picture=Picture(video.width, video.height, video.fps, video.bitrate_kbps * 1000),
             audio_codecs=config.audio.codecs,
+            access=sip.access,
         )

@@ -13,7 +13,8 @@ _FINAL = 200
 class RawCaller(asyncio.DatagramProtocol):
     """A UDP socket of its own, and the few header fields of one dialog; an async context manager."""
 
-    def __init__(self, port: int, user: str = "demo") -> None:
+    def __init__(self, port: int, user: str = "demo", host: str = "127.0.0.1") -> None:
+        self._host = host
         self.target = ("127.0.0.1", port)
         self.uri = f"sip:{user}@127.0.0.1:{port}"
         self.call_id = secrets.token_hex(8)
@@ -28,8 +29,8 @@ class RawCaller(asyncio.DatagramProtocol):
     async def __aenter__(self) -> Self:
         """Open the socket."""
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
-        self.local = "127.0.0.1:{}".format(self._transport.get_extra_info("sockname")[1])
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
+        self.local = "{}:{}".format(*self._transport.get_extra_info("sockname"))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -281,12 +281,14 @@ async def test_plain_peer() -> None:
 
 
 async def test_plain_peer_where_encryption_is_required() -> None:
-    """It is refused with 488, and one that we call is not spoken to in clear."""
+    """It is refused with 488 that says why, and one that we call is not spoken to in clear."""
     async with gateway_with(SipSettings(port=0, srtp="required")) as gateway:
         async with RawCaller(gateway.endpoint.ports.udp) as caller:
             caller.request("INVITE", sdp(AUDIO))
             code, text = await caller.response()
-            assert code == 488, text
+            assert code == 488
+            assert "Warning: 399" in text
+            assert "SRTP" in text
         assert gateway.incoming.empty()
         async with MeasuredPeer(**SMALL) as peer:
             call = await gateway.endpoint.dial(f"{peer.uri};transport=udp")

@@ -1,0 +1,13 @@
+/* The door of the SIP endpoint: whoever wants in is judged before PJSIP does any work for it. */
+#ifndef JIBRI_SIP_DOOR_H
+#define JIBRI_SIP_DOOR_H
+
+/* Opens the door, on the PJSIP thread, once PJSUA is initialised. From then on door_judge is asked about each
+ * request that belongs to no dialog. `refusal_text` goes into the Warning header field (RFC 3261 section 20.43) of
+ * each 488, `retry_after_s` into each 486 and 503 without one. Returns PJSIP's status, 0 for success. */
+int door_open(const char *refusal_text, int retry_after_s);
+
+/* Adds a header field to the answer that the present call of door_judge asks for. */
+void door_add_header(const char *name, const char *value);
+
+#endif

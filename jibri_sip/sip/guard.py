@@ -1,0 +1,211 @@
+"""Who gets in, decided by what a request says and where it came from, before anything is done for it.
+
+Pure decisions over the settings and a bounded memory; nothing of PJSIP in here. Scanners are told nothing at all, for
+any answer tells them that there is something to try.
+"""
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from ipaddress import ip_address, ip_network
+
+import structlog
+
+from jibri_sip.config.access import AccessSettings
+from jibri_sip.sip import message
+from jibri_sip.sip.digest import Digest, Outcome
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_S = 30
+_MOST_ADDRESSES = 4096
+"""Addresses that are remembered; the one not heard of for longest is forgotten first."""
+_MINUTE_S = 60.0
+_SCANNERS = re.compile(
+    r"(?im)^(?:user-agent|server)\s*:.*(?:friendly-scanner|sipvicious|sipcli|sip-?scan|sundayddr|vaxsipuseragent|pplsip|"
+    r"eyebeam release 3006o|iwar|sipsak|smap\b|friendly-request|warvox)"
+)
+"""How scanners name themselves unless told otherwise. Those told otherwise are known by what they do."""
+_REGISTRAR_ONLY = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE", "NOTIFY"})
+"""What somebody sends who takes us for a registrar or PBX."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a request.
+
+    Attributes:
+        code: status of the answer; 0 to let it in, -1 for silence.
+        headers: of the answer.
+    """
+
+    code: int
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+PASS = Verdict(0)
+DROP = Verdict(-1)
+FAILED = Verdict(500)
+
+
+@dataclass
+class _Visitor:
+    """What is remembered of an address.
+
+    Attributes:
+        since: when the present minute began.
+        requests: in that minute.
+        failures: of it, until it succeeds or is banned.
+        banned_until: when its ban ends.
+        told: what was logged about it already.
+        last: its last request, by which a retransmission is known.
+    """
+
+    since: float
+    requests: int = 0
+    failures: int = 0
+    banned_until: float = 0.0
+    told: set[str] = field(default_factory=set)
+    last: str = ""
+
+
+class Guard:
+    """Judges requests outside of dialogs, one after the other.
+
+    Args:
+        access: the settings.
+        now: clock, seconds.
+    """
+
+    def __init__(self, access: AccessSettings, now: Callable[[], float] = time.monotonic) -> None:
+        self._access = access
+        self._now = now
+        self._proxies = [ip_network(text) for text in access.trusted_proxies]
+        self._allowed = [ip_network(text) for text in access.allow_addresses]
+        users = access.users
+        self._digest = Digest(access.realm, users, now) if users else None
+        self._visitors: OrderedDict[str, _Visitor] = OrderedDict()
+        self._calls_since = now()
+        self._calls = 0
+
+    def judge(self, address: str, text: str) -> Verdict:
+        """What becomes of this request.
+
+        Args:
+            address: where it came from, without port.
+            text: the whole message.
+        """
+        source = ip_address(address)
+        if any(source in network for network in self._proxies):
+            return PASS
+        visitor = self._visitor(address)
+        if visitor.banned_until > self._now():
+            return DROP
+        if self._allowed and not any(source in network for network in self._allowed):
+            self._tell(visitor, "address_not_allowed", address)
+            return DROP
+        method = text[:32].split(" ", 1)[0].upper()
+        if method in {"ACK", "CANCEL"}:
+            return PASS
+        return self._judge_known(visitor, address, method, text)
+
+    def _judge_known(self, visitor: _Visitor, address: str, method: str, text: str) -> Verdict:
+        if _SCANNERS.search(text[:8192]):
+            return self._ban(visitor, address, "it calls itself a scanner")
+        request = _identity(text)
+        again = request == visitor.last
+        visitor.last = request
+        if not again and not self._within_rate(visitor):
+            return self._ban(visitor, address, "it sends too many requests")
+        if method in _REGISTRAR_ONLY:
+            self._tell(visitor, "request_ignored", address, method=method)
+            return DROP if again else self._fail(visitor, address, DROP)
+        if method != "INVITE":
+            return PASS
+        if not again and not self._within_calls():
+            self._tell(visitor, "call_flood", address)
+            return Verdict(503, (("Retry-After", str(RETRY_AFTER_S)),))
+        return self._judge_call(visitor, address, text, request)
+
+    def _judge_call(self, visitor: _Visitor, address: str, text: str, request: str) -> Verdict:
+        try:
+            _, headers = message.parse_request(text)
+        except ValueError:
+            return Verdict(400)
+        if self._access.allow_domains and not self._is_allowed_domain(headers):
+            self._tell(visitor, "domain_not_allowed", address)
+            return self._fail(visitor, address, Verdict(403))
+        if self._digest is None:
+            return PASS
+        shown = next(iter(headers.get("authorization", ())), None)
+        outcome = self._digest.check(shown, "INVITE", address, request)
+        if outcome is Outcome.RIGHT:
+            visitor.failures = 0
+            return PASS
+        challenges = self._digest.challenges(address, stale=outcome is Outcome.STALE)
+        refused = Verdict(401, tuple(("WWW-Authenticate", value) for value in challenges))
+        if outcome is Outcome.WRONG:
+            self._tell(visitor, "login_failed", address)
+            return self._fail(visitor, address, refused)
+        return refused
+
+    def _is_allowed_domain(self, headers: message.Headers) -> bool:
+        _, uri = message.split_address(next(iter(headers.get("from", ())), ""))
+        try:
+            host = message.SipUri.parse(uri).host
+        except ValueError:
+            return False
+        return any(fnmatchcase(host, pattern) for pattern in self._access.allow_domains)
+
+    # Its memory ----------------------------------------------------------------------------------
+
+    def _visitor(self, address: str) -> _Visitor:
+        visitor = self._visitors.pop(address, None) or _Visitor(self._now())
+        self._visitors[address] = visitor
+        if len(self._visitors) > _MOST_ADDRESSES:
+            self._visitors.popitem(last=False)
+        return visitor
+
+    def _within_rate(self, visitor: _Visitor) -> bool:
+        if self._now() - visitor.since >= _MINUTE_S:
+            visitor.since, visitor.requests = self._now(), 0
+        visitor.requests += 1
+        return visitor.requests <= self._access.requests_per_minute
+
+    def _within_calls(self) -> bool:
+        if self._now() - self._calls_since >= _MINUTE_S:
+            self._calls_since, self._calls = self._now(), 0
+        self._calls += 1
+        return self._calls <= self._access.calls_per_minute
+
+    def _fail(self, visitor: _Visitor, address: str, verdict: Verdict) -> Verdict:
+        visitor.failures += 1
+        if visitor.failures >= self._access.failures:
+            return self._ban(visitor, address, "it failed too often")
+        return verdict
+
+    def _ban(self, visitor: _Visitor, address: str, reason: str) -> Verdict:
+        visitor.failures = 0
+        visitor.banned_until = self._now() + self._access.ban_s
+        self._tell(visitor, "address_banned", address, reason=reason, ban_s=self._access.ban_s)
+        return DROP
+
+    def _tell(self, visitor: _Visitor, event: str, address: str, **more: object) -> None:
+        """Log it, once for each address."""
+        if event not in visitor.told:
+            visitor.told.add(event)
+            log.warning(event, address=address, **more)
+
+
+def _identity(text: str) -> str:
+    """Call-ID and CSeq: the same in a retransmission, and in no other request."""
+    return " ".join(_values(text))
+
+
+def _values(text: str) -> Iterator[str]:
+    for name in (r"(?:call-id|i)", "cseq"):
+        match = re.search(rf"(?im)^{name}[ \t]*:[ \t]*([^\r\n]*)", text)
+        yield match[1].strip() if match else ""

@@ -1,0 +1,177 @@
+"""Strangers at the door of a real endpoint: scanners, floods, callers with and without a password."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import pytest_asyncio
+import structlog
+
+from jibri_sip.config.access import AccessSettings
+from jibri_sip.sip.settings import SipSettings
+from tests.integration.sip.conftest import Gateway
+from tests.peer.measured import MeasuredPeer
+from tests.peer.raw import AUDIO, RawCaller, sdp
+from tests.unit.sip.test_guard import answer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+STRANGER = "127.0.0.66"
+CALLER = "127.0.0.7"
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def guarded(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
+    """An endpoint that trusts no proxy, with whatever settings a test asks for by `indirect`."""
+    users = tmp_path / "users"
+    users.write_text("room7:pa:ss word\n")
+    users.chmod(0o600)
+    settings: dict[str, Any] = {"trusted_proxies": [], **getattr(request, "param", {})}
+    if settings.pop("login", False):
+        settings["users_file"] = str(users)
+    gateway = Gateway(SipSettings(port=0, access=AccessSettings.model_validate(settings)))
+    await gateway.endpoint.start()
+    yield gateway
+    await gateway.endpoint.close()
+
+
+async def is_served(gateway: Gateway) -> bool:
+    """Whether the next ordinary call, from an address that did nothing yet, comes in."""
+    async with RawCaller(gateway.endpoint.ports.udp, host=CALLER) as caller:
+        caller.request("INVITE", sdp(AUDIO))
+        call = await gateway.take()
+        await call.reject(603, "Not now")
+        code, _ = await caller.response()
+        caller.request("ACK")
+        await call.wait_ended()
+        return code == 603
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["svmap"],
+        ["svwar", "-e", "100-160", "-m", "INVITE", "--force"],
+        ["svcrack", "-u", "100", "-r", "100-160"],
+    ],
+    ids=lambda command: "-".join(command).replace("--", "-"),
+)
+async def test_sipvicious_gets_nothing(guarded: Gateway, command: list[str], tmp_path: Path) -> None:
+    """The scanners of that suite find no device, no user, no password; they are logged once, and the call goes on."""
+    async with MeasuredPeer(width=320, height=180, fps=5) as peer:
+        await peer.call(guarded.uri)
+        call = await guarded.take()
+        await call.answer()
+        await peer.wait_up()
+        before = psutil.Process().num_fds()
+        with structlog.testing.capture_logs() as log:
+            output = await run([*command, "-p", str(guarded.endpoint.ports.udp), "-b", STRANGER, "127.0.0.1"], tmp_path)
+        # Its tables of finds have bars.
+        assert "|" not in output
+        assert [line["event"] for line in log if line["log_level"] == "warning"] == ["address_banned"]
+        assert guarded.incoming.empty()
+        assert psutil.Process().num_fds() <= before
+        assert await is_served(guarded)
+        assert call.ended is None
+        await peer.report()
+        await asyncio.sleep(0.5)
+        assert (await peer.report()).video.intact > 0
+        await call.hangup()
+        await peer.wait_over()
+
+
+async def run(command: list[str], directory: Path) -> str:
+    """What a program printed within five seconds."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=directory,
+        env={"HOME": str(directory), "PATH": "/usr/bin:/bin", "TERM": "dumb"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), 5)
+    except TimeoutError:
+        process.terminate()
+        output, _ = await process.communicate()
+    return output.decode()
+
+
+@pytest.mark.parametrize("guarded", [{"calls_per_minute": 15, "requests_per_minute": 10_000}], indirect=True)
+async def test_call_flood(guarded: Gateway) -> None:
+    """Of 300 calls at once each has its answer, most of them 503 with when to come again; the running call goes on."""
+    async with MeasuredPeer(width=320, height=180, fps=5) as peer:
+        await peer.call(guarded.uri)
+        running = await guarded.take()
+        await running.answer()
+        await peer.wait_up()
+        callers = [RawCaller(guarded.endpoint.ports.udp, host=f"127.0.1.{n + 1}") for n in range(30)]
+        codes: list[int] = []
+        for caller in callers:
+            await caller.__aenter__()
+        for _ in range(10):
+            for caller in callers:
+                caller.call_id, caller.remote_tag = secrets.token_hex(8), ""
+                caller.request("INVITE", sdp(AUDIO))
+            while not guarded.incoming.empty() or len(codes) < 10:
+                await (await guarded.take()).reject(486, "Busy")
+                codes.append(486)
+                if len(codes) == 14:
+                    break
+            await asyncio.sleep(0.05)
+        texts = []
+        for caller in callers:
+            while not caller.received.empty():
+                texts.append(caller.received.get_nowait())
+            await caller.__aexit__()
+        finals = [text for text in texts if re.match(r"SIP/2\.0 [45]", text)]
+        refused = [text for text in finals if text.startswith("SIP/2.0 503")]
+        assert len(refused) >= 280
+        assert all("Retry-After: 30" in text for text in finals)
+        assert running.ended is None
+        await peer.report()
+        await asyncio.sleep(0.6)
+        assert (await peer.report()).video.intact > 0
+        await running.hangup()
+        await peer.wait_over()
+
+
+@pytest.mark.parametrize("guarded", [{"login": True}], indirect=True)
+@pytest.mark.parametrize("algorithm", ["SHA-256", "MD5"])
+async def test_login(guarded: Gateway, algorithm: str) -> None:
+    """A caller with the password gets in; one without gets no further than the challenge."""
+    async with RawCaller(guarded.endpoint.ports.udp, host=CALLER) as caller:
+        caller.request("INVITE", sdp(AUDIO))
+        code, text = await caller.response()
+        caller.request("ACK")
+        assert code == 401
+        assert guarded.incoming.empty()
+        offered = re.findall(r"WWW-Authenticate: ([^\r]*)", text)
+        assert len(offered) == 2
+        challenge = next(one for one in offered if f"algorithm={algorithm}" in one)
+        caller.remote_tag = ""
+        caller.request("INVITE", sdp(AUDIO), {"Authorization": answer(challenge)})
+        call = await guarded.take()
+        await call.answer()
+        code, _ = await caller.response()
+        assert code == 200
+        caller.request("ACK")
+        await call.hangup()
+        await call.wait_ended()
+
+
+@pytest.mark.parametrize("guarded", [{"allow_addresses": ["127.0.0.7"]}], indirect=True)
+async def test_allowed_addresses(guarded: Gateway) -> None:
+    """Who is on the list is served, who is not hears nothing."""
+    async with RawCaller(guarded.endpoint.ports.udp, host=STRANGER) as stranger:
+        for method in ("OPTIONS", "INVITE", "REGISTER", "BYE"):
+            stranger.request(method)
+        await asyncio.sleep(0.5)
+        assert stranger.received.empty()
+    assert await is_served(guarded)
