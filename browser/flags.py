@@ -9,7 +9,7 @@ FLAGS: tuple[str, ...] = (
     # Camera and microphone are ours; screen sharing still asks.
     "--auto-accept-camera-and-microphone-capture",
     "--autoplay-policy=no-user-gesture-required",
-    # Frames that PulseAudio asks for at a time, three times of which it holds: the default of 512 is some 20 ms more delay.
+    # Frames that PulseAudio asks for at a time, three times of which it holds: the default, 512, is 20 ms more delay.
     "--audio-buffer-size=128",
     # The software compositor, always: GL in software draws 8 pictures a second.
     "--disable-gpu",

@@ -1,6 +1,7 @@
 """Why a TLS server's certificate was refused, in words; PJSIP's calls only say that it was (RFC 5922)."""
 
 import re
+import ssl
 from pathlib import Path
 
 import pjsua2 as pj
@@ -8,8 +9,8 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
-"""Whom this machine trusts; of Debian's package ca-certificates."""
+_DEBIAN_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+"""Of Debian's package ca-certificates."""
 
 _TO_SIPS = re.compile(r"\S+ sips:", re.IGNORECASE)
 _REFUSED = "PJSIP_TLS_ECERTVERIF"
@@ -21,6 +22,11 @@ _FAULTS = {
     pj.PJ_SSL_CERT_ECHAIN_TOO_LONG: "too many authorities lie between it and one that we trust",
     pj.PJ_SSL_CERT_EIDENTITY_NOT_MATCH: "it is not for the name that was called",
 }
+
+
+def system_authorities() -> Path:
+    """Whom this machine trusts: OpenSSL's file, which SSL_CERT_FILE names, or Debian's."""
+    return Path(ssl.get_default_verify_paths().cafile or _DEBIAN_AUTHORITIES)
 
 
 class Stack(pj.Endpoint):

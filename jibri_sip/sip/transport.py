@@ -14,7 +14,7 @@ import psutil
 import structlog
 
 from jibri_sip.errors import AddressUnavailable, FileUnreadable, GatewayError, PortInUse
-from jibri_sip.sip.certificates import SYSTEM_AUTHORITIES
+from jibri_sip.sip.certificates import system_authorities
 from jibri_sip.sip.settings import SipSettings, Tls
 
 log = structlog.get_logger(__name__)
@@ -118,7 +118,7 @@ def _add_tls(config: pj.TlsConfig, tls: Tls) -> None:
     config.certFile = str(tls.certificate or "")
     config.privKeyFile = str(tls.key or "")
     # PJSIP knows of no authorities by itself, and would refuse every server.
-    config.CaListFile = str(tls.authorities or SYSTEM_AUTHORITIES)
+    config.CaListFile = str(tls.authorities or system_authorities())
     config.verifyServer = tls.verify_peer
     config.proto = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | pj.PJ_SSL_SOCK_PROTO_TLS1_3
 

@@ -37,6 +37,9 @@ def pjsip(canvas: Canvas, frame_ms: int = 20) -> Iterator[Any]:
         yield endpoint
     finally:
         endpoint.libDestroy()
+        # There can be one only, and a failed test's traceback would keep it: the next one would abort the process.
+        type(endpoint).__swig_destroy__(endpoint)
+        endpoint.thisown = False
 
 
 async def run(endpoint: Any, seconds: float) -> None:
