@@ -1,6 +1,7 @@
 """The commands. Exit codes: 0 done, 1 failed, 2 used wrongly, 78 configuration wrong (EX_CONFIG of sysexits.h)."""
 
 import json
+import math
 import os
 import platform
 import sys
@@ -8,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import click
 from pydantic import SecretStr, ValidationError
@@ -19,7 +20,7 @@ from jibri_sip.cli_config import config
 from jibri_sip.config import ConfigProblems, find_file, load, load_api
 from jibri_sip.errors import ConfigInvalid, FileUnreadable, GatewayError, PackageMissing
 from jibri_sip.log import configure
-from jibri_sip.session.facts import DialOrder, Problem, SessionFacts, StatusFacts
+from jibri_sip.session.facts import DialOrder, Problem, SessionFacts, SlotLook, StatusFacts, View
 from jibri_sip.session.state import State
 
 EX_FAILURE = 1
@@ -143,6 +144,49 @@ def status(*, as_json: bool, config_file: Path | None) -> None:
             click.echo(facts.model_dump_json(indent=2))
         else:
             _tell_status(facts)
+
+
+@main.command()
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIRECTORY",
+    help="Save what is on the display and what either side is shown there, as PNG.",
+)
+@_with_json
+@_with_config
+def look(pictures: Path | None, *, as_json: bool, config_file: Path | None) -> None:
+    """Tell what passes through the devices now: sound both ways, programs, windows, pictures."""
+    with _failures(as_json=as_json), _client(config_file) as client:
+        seen = client.look()
+        click.echo(seen.model_dump_json(indent=2) if as_json else _look_text(seen))
+        if pictures is not None:
+            _save_pictures(client, pictures)
+
+
+def _look_text(seen: SlotLook) -> str:
+    return "\n".join(
+        (
+            f"sound to SIP {_decibels(seen.to_sip_peak)}, to the meeting {_decibels(seen.to_meet_peak)}",
+            f"    on the sound server: {', '.join(map(_printable, seen.sound_clients)) or 'nobody'}",
+            f"    on the display: {', '.join(map(_printable, seen.windows)) or 'nothing'}",
+        )
+    )
+
+
+def _decibels(peak: float) -> str:
+    return f"{20 * math.log10(peak):.0f} dBFS" if peak > 0 else "silent"
+
+
+def _save_pictures(client: Client, directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for view in get_args(View):
+            file = directory / f"{view}.png"
+            file.write_bytes(client.picture(view))
+            click.echo(str(file), err=True)
+    except OSError as error:
+        raise click.FileError(str(error.filename), error.strerror) from None
 
 
 @main.command("check-config")

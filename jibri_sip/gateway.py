@@ -35,15 +35,25 @@ from jibri_sip.session.awaited import Awaited
 from jibri_sip.session.dial_in import DialIn
 from jibri_sip.session.dial_out import DialOut
 from jibri_sip.session.echo import EchoCall
-from jibri_sip.session.facts import AccountFacts, DialOrder, PrepareOrder, Problem, SessionFacts, StatusFacts
+from jibri_sip.session.facts import (
+    AccountFacts,
+    DialOrder,
+    PrepareOrder,
+    Problem,
+    SessionFacts,
+    SlotLook,
+    StatusFacts,
+    View,
+)
 from jibri_sip.session.news import Availability, Happening, InstanceNews, Observer, SessionNews
 from jibri_sip.session.orders import ServiceOrder
 from jibri_sip.session.session import Parts, Session
-from jibri_sip.session.translate import from_browser
+from jibri_sip.session.translate import from_browser, from_device
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.endpoint import Endpoint
 from jibri_sip.sip.settings import SipSettings
 from jibri_sip.slot_keeper import SlotKeeper
+from virtual_devices.errors import DeviceError
 
 _log = log.logger("gateway")
 
@@ -229,6 +239,20 @@ class Gateway:
             uptime_s=round(monotonic() - self._started_at, 1),
             session=summary.session_facts(self._session) if self._session is not None else None,
         )
+
+    async def look(self) -> SlotLook:
+        """What passes through the slot's devices now."""
+        try:
+            return await self._keeper.slot.look()
+        except DeviceError as error:
+            raise from_device(error) from error
+
+    async def picture(self, view: View) -> bytes:
+        """What is on the display, or what either side is shown, as PNG."""
+        try:
+            return await self._keeper.slot.picture(view)
+        except DeviceError as error:
+            raise from_device(error) from error
 
     def _account(self) -> AccountFacts | None:
         home = self._endpoint.home

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -20,8 +21,9 @@ from browser.page import MeetingPage
 from jibri_sip import errors, log
 from jibri_sip.config.model import Settings
 from jibri_sip.errors import GatewayError
-from virtual_devices import processes
-from virtual_devices.audio import AudioServer
+from jibri_sip.session.facts import SlotLook, View
+from virtual_devices import cards, processes
+from virtual_devices.audio import MEETING_SOURCE, MICROPHONE, AudioServer
 from virtual_devices.camera import Camera, open_camera
 from virtual_devices.canvas import Canvas
 from virtual_devices.display import Display
@@ -188,6 +190,44 @@ class Slot:
             await self.browse(self.page.state)
         except BrowserError as error:
             raise errors.BrowserLost(str(error)) from error
+
+    async def look(self) -> SlotLook:
+        """What passes through it now; takes half a second.
+
+        Raises:
+            DeviceError: a device does not answer.
+        """
+        to_sip, to_meet, clients, windows = await asyncio.gather(
+            self._audio.peak(MEETING_SOURCE),
+            self._audio.peak(MICROPHONE),
+            self._audio.clients(),
+            asyncio.to_thread(self._windows),
+        )
+        return SlotLook(to_sip_peak=to_sip, to_meet_peak=to_meet, sound_clients=clients, windows=windows)
+
+    def _windows(self) -> list[str]:
+        with self._display.watch() as watch:
+            return [f"{window.name} {window.width}x{window.height}+{window.x}+{window.y}" for window in watch.windows()]
+
+    async def picture(self, view: View) -> bytes:
+        """A PNG of the canvas' size.
+
+        Raises:
+            DeviceError: the display does not answer.
+        """
+        return await asyncio.to_thread(self._picture, view)
+
+    def _picture(self, view: View) -> bytes:
+        if view == "display":
+            with self._display.watch() as watch:
+                image = watch.still()
+        else:
+            # Nothing was handed to the encoder yet: the peer would be shown the card.
+            shown = self.screen.still() if view == "to_sip" else self.camera.still()
+            image = cards.to_image(shown or cards.welcome(self.canvas), self.canvas.width, self.canvas.height)
+        png = BytesIO()
+        image.save(png, "PNG")
+        return png.getvalue()
 
     def _lose(self, loss: type[GatewayError], reason: str) -> None:
         tell, self._on_lost = self._on_lost, None

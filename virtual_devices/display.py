@@ -11,7 +11,6 @@ import secrets
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from PIL import Image
 from Xlib import X
 from Xlib import error as xerror
 from Xlib.display import Display as Connection
-from Xlib.ext import damage
 
 from virtual_devices.canvas import Canvas
 from virtual_devices.errors import DeviceError
@@ -176,10 +174,6 @@ class DisplayWatch:
         with _x_errors(), _authority(display.env["XAUTHORITY"]):
             self._connection = Connection(display.name)
         self._root = self._connection.screen().root
-        self._painted_s: float | None = None
-        with _x_errors():
-            self._connection.damage_query_version()
-            self._damage = self._root.damage_create(damage.DamageReportNonEmpty)
 
     def __enter__(self) -> Self:
         return self
@@ -209,23 +203,6 @@ class DisplayWatch:
                         name = str(window.get_wm_name() or "")
                         found.append(TopWindow(window.id, name, size.x, size.y, size.width, size.height))
         return found
-
-    def damage_age(self) -> float | None:
-        """Seconds since this watch noticed that something had been painted; None when nothing was since it began.
-
-        To be called repeatedly: each call takes in what was reported since the last.
-        """
-        with _x_errors():
-            self._connection.sync()
-            while self._connection.pending_events():
-                self._connection.next_event()
-                self._painted_s = time.monotonic()
-            self._damage_subtract()
-        return None if self._painted_s is None else time.monotonic() - self._painted_s
-
-    def _damage_subtract(self) -> None:
-        self._connection.damage_subtract(self._damage, X.NONE, X.NONE)
-        self._connection.flush()
 
     def still(self) -> Image.Image:
         """The canvas as an RGB picture, for people; a blocking transfer of about 4 MB."""

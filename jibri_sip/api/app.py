@@ -14,11 +14,15 @@ from jibri_sip.api.port import Gateway
 from jibri_sip.config.model import ApiSettings
 from jibri_sip.errors import GatewayError, InternalError, RequestInvalid
 from jibri_sip.log import logger
-from jibri_sip.session.facts import DialOrder, PrepareOrder, Problem, SessionFacts, StatusFacts
+from jibri_sip.session.facts import DialOrder, PrepareOrder, Problem, SessionFacts, SlotLook, StatusFacts, View
 
 _log = logger("api")
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
 _SessionId = Annotated[str, Path(max_length=100, description="Id of the session.")]
+
+
+class _Png(Response):
+    media_type = "image/png"
 
 
 def create_app(gateway: Gateway, settings: ApiSettings, *more: APIRouter) -> FastAPI:
@@ -40,6 +44,7 @@ def create_app(gateway: Gateway, settings: ApiSettings, *more: APIRouter) -> Fas
         responses=_ERRORS,
     )
     _add_health(app, gateway)
+    _add_slot(app, gateway)
     _add_sessions(app, gateway)
     _add_present_session(app, gateway)
     for routes in more:
@@ -75,6 +80,18 @@ def _add_health(app: FastAPI, gateway: Gateway) -> None:
         """Take no new calls; the present one goes on."""
         await gateway.drain()
         return await gateway.status()
+
+
+def _add_slot(app: FastAPI, gateway: Gateway) -> None:
+    @app.get("/api/v1/slot")
+    async def look() -> SlotLook:
+        """What passes through the slot's devices now: levels of sound both ways, programs, windows."""
+        return await gateway.look()
+
+    @app.get("/api/v1/slot/pictures/{view}", response_class=_Png)
+    async def picture(view: View) -> _Png:
+        """What is on the display, or what either side is shown."""
+        return _Png(await gateway.picture(view), headers={"Cache-Control": "no-store"})
 
 
 def _add_sessions(app: FastAPI, gateway: Gateway) -> None:

@@ -8,7 +8,7 @@ import httpx2
 
 from jibri_sip.config.model import ApiSettings, ApiTlsSettings
 from jibri_sip.errors import ConfigInvalid, GatewayNotRunning
-from jibri_sip.session.facts import DialOrder, Problem, SessionFacts, StatusFacts
+from jibri_sip.session.facts import DialOrder, Problem, SessionFacts, SlotLook, StatusFacts, View
 
 _TIMEOUT_S = 20.0  # hanging up waits until the session has ended
 
@@ -69,6 +69,14 @@ class Client:
         """One session."""
         return SessionFacts.model_validate(self._ask("GET", f"/api/v1/sessions/{_quoted(session_id)}"))
 
+    def look(self) -> SlotLook:
+        """What passes through the slot's devices now."""
+        return SlotLook.model_validate(self._ask("GET", "/api/v1/slot"))
+
+    def picture(self, view: View) -> bytes:
+        """What is on the display, or what either side is shown, as PNG."""
+        return self._request("GET", f"/api/v1/slot/pictures/{view}").content
+
     def hang_up(self, session_id: str | None) -> SessionFacts:
         """End a session, or the present one."""
         return SessionFacts.model_validate(self._ask("DELETE", f"/api/v1/sessions/{_quoted(session_id or 'current')}"))
@@ -81,16 +89,21 @@ class Client:
             ApiProblem: The gateway refused.
         """
         try:
+            return self._request(method, path, body).json()
+        except ValueError as error:
+            raise GatewayNotRunning(f"{self._url}: {error}") from None
+
+    def _request(self, method: str, path: str, body: Any = None) -> httpx2.Response:
+        try:
             response = self._http.request(method, path, json=body)
-            answer = response.json()
         except httpx2.TimeoutException:
             raise GatewayNotRunning(f"{self._url} takes too long") from None
-        except (httpx2.TransportError, ValueError) as error:
+        except httpx2.TransportError as error:
             raise GatewayNotRunning(f"{self._url}: {error}") from None
         if response.is_success:
-            return answer
+            return response
         try:
-            raise ApiProblem(Problem.model_validate(answer))
+            raise ApiProblem(Problem.model_validate_json(response.content))
         except ValueError:
             raise GatewayNotRunning(f"what answers at {self._url} is not a gateway") from None
 

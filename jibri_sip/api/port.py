@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from jibri_sip.session.facts import DialOrder, PrepareOrder, SessionFacts, StatusFacts
+from jibri_sip.session.facts import DialOrder, PrepareOrder, SessionFacts, SlotLook, StatusFacts, View
 
 
 class Gateway(Protocol):
@@ -10,6 +10,22 @@ class Gateway(Protocol):
 
     async def status(self) -> StatusFacts:
         """How it stands."""
+        ...
+
+    async def look(self) -> SlotLook:
+        """What passes through the slot's devices now.
+
+        Raises:
+            NotReady, DeviceFailed: There is no slot, or a device of it does not answer.
+        """
+        ...
+
+    async def picture(self, view: View) -> bytes:
+        """What is on the display, or what either side is shown, as PNG.
+
+        Raises:
+            NotReady, DeviceFailed: There is no slot, or the display does not answer.
+        """
         ...
 
     async def sessions(self) -> list[SessionFacts]:

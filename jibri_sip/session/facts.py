@@ -95,6 +95,19 @@ class SessionFacts(_Facts):
     quality: dict[str, Any] | None = Field(default=None, description="Media, both ways; None if not measured.")
 
 
+View = Literal["display", "to_sip", "to_meet"]
+"""A picture of the slot: what Chrome paints, what the peer is shown, what the meeting is shown."""
+
+
+class SlotLook(_Facts):
+    """What passes through the slot's devices now."""
+
+    to_sip_peak: float = Field(description="Highest level of the meeting's sound over half a second, 0 to 1.")
+    to_meet_peak: float = Field(description="The same of the peer's sound.")
+    sound_clients: list[str] = Field(description="Programs that play or record on the slot's sound server.")
+    windows: list[str] = Field(description="What lies on the display, lowest first: `name WIDTHxHEIGHT+X+Y`.")
+
+
 class AccountFacts(_Facts):
     """The instance's account at a SIP provider."""
 

@@ -1,6 +1,10 @@
 """Calls that come in: what is seen and heard, and every way in which they end."""
 
+from io import BytesIO
+
+import httpx2
 import pytest
+from PIL import Image
 
 from tests.e2e.conftest import ALICE_HZ, PEER_HZ
 from tests.e2e.waiting import ended, in_state, until
@@ -47,6 +51,19 @@ async def sees_and_hears(peer: MeasuredPeer, hz: int) -> int:
     return seen
 
 
+async def assert_seen_from_outside(gateway: RunningGateway) -> None:
+    """An operator finds the same at the slot's devices: both sounds, one window, the stamps of either side."""
+    slot = await gateway.api("GET", "/api/v1/slot")
+    assert min(slot["to_sip_peak"], slot["to_meet_peak"]) > LOUD
+    assert len(slot["windows"]) == 1
+    for view in ("display", "to_sip", "to_meet"):
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{gateway.api_port}") as http:
+            answer = await http.get(f"/api/v1/slot/pictures/{view}")
+        image = Image.open(BytesIO(answer.content))
+        assert image.size == (1280, 720)
+        assert sum(map(bool, image.convert("L").histogram())) > FRAMES, f"{view} is one card"
+
+
 async def test_picture_and_sound_both_ways(alice: Participant, gateway: RunningGateway, peer: MeasuredPeer) -> None:
     """The peer sees and hears the participant, and the participant the peer; each its own stamps and its own tone."""
     await alice.report(reset=True)
@@ -59,6 +76,7 @@ async def test_picture_and_sound_both_ways(alice: Participant, gateway: RunningG
     assert (report.video[PEER].width, report.video[PEER].height) == (1280, 720)
     assert report.audio[PEER][ALICE_HZ] < LOUD / 2, "alice hears herself"
     assert (await peer.report(PEER_HZ)).tones[PEER_HZ] < LOUD / 2, "the peer hears itself"
+    await assert_seen_from_outside(gateway)
     stages = (await gateway.last_session())["stages_ms"]
     assert stages["joined"] < stages["bridged"] <= stages["to_sip_first_frame"]
     assert "to_meet_first_frame" in stages

@@ -70,6 +70,23 @@ class RawCaller(asyncio.DatagramProtocol):
         self.send(message)
         return message
 
+    async def awaited(self, method: str) -> str:
+        """The next request of this method; whatever else comes before it is passed over."""
+        async with asyncio.timeout(_TIMEOUT_S):
+            while not (text := await self.received.get()).startswith(f"{method} "):
+                pass
+            return text
+
+    def respond(self, request: str, status: str, body: str = "") -> None:
+        """Answer a request with a status line's code and phrase, as a callee would."""
+        kept = re.findall(r"(?im)^(?:via|from|call-id|cseq):[^\r]*", request)
+        remote = re.search(r"(?im)^to:[^\r]*", request)
+        to = f"{remote[0] if remote else 'To: <sip:raw@raw>'};tag={self.tag}"
+        fields = [*kept, to, f"Contact: <sip:raw@{self.local}>", f"Content-Length: {len(body)}"]
+        if body:
+            fields.append("Content-Type: application/sdp")
+        self.send("\r\n".join([f"SIP/2.0 {status}", *fields]) + "\r\n\r\n" + body)
+
     async def response(self, *, final: bool = True) -> tuple[int, str]:
         """The next response: its code and text; provisional ones are passed over unless `final` is false."""
         async with asyncio.timeout(_TIMEOUT_S):

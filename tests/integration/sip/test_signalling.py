@@ -267,6 +267,24 @@ async def test_dial_out_unanswered_is_cancelled(gateway: Gateway, peer: Measured
     assert (await peer.wait_over())["code"] == 487
 
 
+async def test_dial_out_answered_as_it_is_cancelled(gateway: Gateway) -> None:
+    """A callee whose 200 crosses our CANCEL gets ACK and BYE, and the call is over (RFC 3261 section 15.1.2)."""
+    async with RawCaller(gateway.endpoint.ports.udp) as callee:
+        call = await gateway.endpoint.dial(f"sip:raw@{callee.local}")
+        invite = await callee.awaited("INVITE")
+        callee.respond(invite, "180 Ringing")
+        await event(call, Ringing)
+        await call.hangup()
+        cancel = await callee.awaited("CANCEL")
+        callee.respond(invite, "200 OK", sdp(AUDIO, "m=video 0 RTP/AVP 97"))
+        callee.respond(cancel, "200 OK")
+        await callee.awaited("ACK")
+        callee.respond(await callee.awaited("BYE"), "200 OK")
+        ended = await event(call, Ended)
+        assert isinstance(ended, Ended)
+        assert not ended.by_peer
+
+
 async def test_dial_out_to_nobody_over_tcp(gateway: Gateway) -> None:
     """A TCP port that nobody listens on ends the call at once, and not by the peer."""
     call = await gateway.endpoint.dial("sip:nobody@127.0.0.1:1;transport=tcp")

@@ -4,7 +4,16 @@ from collections.abc import Callable
 
 from jibri_sip.clock import monotonic
 from jibri_sip.errors import Busy, GatewayError, OperatorHungUp, SessionUnknown
-from jibri_sip.session.facts import AccountFacts, DialOrder, EndFacts, PrepareOrder, SessionFacts, StatusFacts
+from jibri_sip.session.facts import (
+    AccountFacts,
+    DialOrder,
+    EndFacts,
+    PrepareOrder,
+    SessionFacts,
+    SlotLook,
+    StatusFacts,
+    View,
+)
 from jibri_sip.session.reasons import EndReason
 from jibri_sip.session.state import State
 
@@ -46,6 +55,18 @@ class FixedGateway:
             uptime_s=monotonic() - self._began,
             session=self._session,
         )
+
+    async def look(self) -> SlotLook:
+        """Sound to SIP at half of full scale, none to the meeting."""
+        self._raise()
+        return SlotLook(
+            to_sip_peak=0.5, to_meet_peak=0, sound_clients=["Chromium"], windows=["\x1b[31mMeet 1280x720+0+0"]
+        )
+
+    async def picture(self, view: View) -> bytes:
+        """Its name."""
+        self._raise()
+        return view.encode()
 
     async def sessions(self) -> list[SessionFacts]:
         """The session that was dialled, if any."""

@@ -88,6 +88,33 @@ async def test_status(config: str) -> None:
     assert (machine.code, machine.json["slot"], machine.json["session"]) == (0, "idle", None)
 
 
+async def test_look(config: str, tmp_path: Path) -> None:
+    """What passes through the devices is told to people and machines, and pictures are saved where that is asked."""
+    pictures = tmp_path / "new" / "pictures"
+    told = await jibri_sip_command("look", "--pictures", str(pictures), "--config", config)
+    assert told.code == 0, told.err
+    assert told.out.startswith("sound to SIP -6 dBFS, to the meeting silent\n")
+    assert "\x1b" not in told.out
+    assert {file.name: file.read_text() for file in pictures.iterdir()} == {
+        f"{view}.png": view for view in ("display", "to_sip", "to_meet")
+    }
+    machine = await jibri_sip_command("look", "--json", "--config", config)
+    assert (machine.code, machine.json["to_sip_peak"]) == (0, 0.5)
+
+
+async def test_look_where_nothing_can_be_saved(config: str, tmp_path: Path, gateway: FixedGateway) -> None:
+    """A file in the way, or no slot: a clear error."""
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    told = await jibri_sip_command("look", "--pictures", str(in_the_way / "pictures"), "--config", config)
+    assert told.code == 1
+    assert str(in_the_way) in told.err
+    gateway.error = errors.NotReady()
+    told = await jibri_sip_command("look", "--config", config)
+    assert told.code == 1
+    assert told.err.startswith("not-ready: ")
+
+
 async def test_dial_until_connected(config: str, gateway: FixedGateway, tmp_path: Path) -> None:
     """Dialling waits until both sides are connected, and tells the states on the way on standard error."""
     password = tmp_path / "password"
