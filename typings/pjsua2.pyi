@@ -16,6 +16,7 @@ PJMEDIA_SRTP_OPTIONAL: int
 PJMEDIA_TYPE_AUDIO: int
 PJMEDIA_TYPE_VIDEO: int
 PJMEDIA_VID_STREAM_RC_SIMPLE_BLOCKING: int
+PJSIP_EVENT_RX_MSG: int
 PJSIP_EVENT_TIMER: int
 PJSIP_EVENT_TRANSPORT_ERROR: int
 PJSIP_EVENT_TSX_STATE: int
@@ -169,6 +170,7 @@ class AccountNatConfig:
     contactRewriteUse: int
     viaRewriteUse: bool
     sdpNatRewriteUse: bool
+    udpKaIntervalSec: int
 
 class AccountVideoConfig:
     autoShowIncoming: bool
@@ -274,6 +276,7 @@ class VideoPreview:
 
 class SipRxData:
     wholeMsg: str
+    srcAddress: str
 
 class SipHeader:
     hName: str
@@ -287,11 +290,19 @@ class SipTxOption:
     contentType: str
     msgBody: str
 
+class TsxStateEventSrc:
+    rdata: SipRxData
+
 class TsxStateEvent:
     type: int
+    src: TsxStateEventSrc
+
+class RxMsgEvent:
+    rdata: SipRxData
 
 class SipEventBody:
     tsxState: TsxStateEvent
+    rxMsg: RxMsgEvent
 
 class SipEvent:
     type: int
@@ -385,12 +396,11 @@ class StreamStat:
     jbuf: JbufState
 
 class StreamInfo:
+    remoteRtpAddress: str
+    remoteRtcpAddress: str
     codecName: str
     codecClockRate: int
     vidCodecParam: VidCodecParam
-
-class MediaTransportInfo:
-    localRtpName: str
 
 class Call:
     def __init__(self, account: Account, call_id: int = ...) -> None: ...
@@ -402,7 +412,7 @@ class Call:
     def getEncodingVideoMedia(self, index: int) -> VideoMedia: ...
     def getStreamInfo(self, index: int) -> StreamInfo: ...
     def getStreamStat(self, index: int) -> StreamStat: ...
-    def getMedTransportInfo(self, index: int) -> MediaTransportInfo: ...
+    def getId(self) -> int: ...
     def makeCall(self, uri: str, param: CallOpParam) -> None: ...
     def answer(self, param: CallOpParam) -> None: ...
     def hangup(self, param: CallOpParam) -> None: ...

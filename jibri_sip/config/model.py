@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr, model_validator
 
 from jibri_sip.config.access import AccessSettings
 from jibri_sip.config.control import JibriSettings, MetricsSettings, WebhookSettings, XmppSettings
+from jibri_sip.config.network import NetworkSettings
 from jibri_sip.config.sip_account import SipAccountSettings
 from jibri_sip.config.types import (
     BaseUrl,
@@ -162,6 +163,7 @@ class SipSettings(Section):
         default=None, description="Account at a SIP provider. Default: none, calls come and go without."
     )
     access: AccessSettings = Field(default_factory=AccessSettings, description="Who may call in.")
+    network: NetworkSettings = Field(default_factory=NetworkSettings, description="Routers on the way.")
     public_address: str | None = Field(
         default=None, description="Address to tell peers in SIP and SDP, where a router translates addresses (1:1 NAT)."
     )

@@ -50,6 +50,7 @@ def account_config(settings: SipSettings, identity: str, screen: int, camera: in
     config.natConfig.contactRewriteUse = 0
     config.natConfig.viaRewriteUse = False
     config.natConfig.sdpNatRewriteUse = False
+    config.natConfig.udpKaIntervalSec = settings.network.keep_alive_s
     _configure_video(config.videoConfig, screen, camera)
     _configure_media(config.mediaConfig, settings)
     return config

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 HANGUP_GRACE_S = 2.0
 """How long a hung-up call waits for the peer's last word (PJSIP alone would wait for 32 s)."""
+_MEDIA_S = 3.0
+"""After the answer, the peer's media should be there."""
 _RINGING = 180
 _OK = 200
 
@@ -77,6 +79,7 @@ class Call:
         self._answered = False
         self._answer_timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
+        self._media_timer: asyncio.TimerHandle | None = None
         self._leg: Leg | None = None
         self._gauge = Gauge()
 
@@ -182,6 +185,9 @@ class Call:
         self._thread.post(self._cancel)
         self._deliver(Ended(pj.PJSIP_SC_REQUEST_TIMEOUT, "No answer", by_peer=False, answered=False))
 
+    def _look_for_media(self) -> None:
+        self._thread.post(lambda: self._leg.tell_strangers() if self._leg is not None else None)
+
     def _cancel(self) -> None:
         if self._leg is not None:
             self._leg.end(0, "")
@@ -193,11 +199,13 @@ class Call:
             self._answer_timer.cancel()
         if isinstance(event, Answered):
             self._answered = True
+            self._media_timer = self._loop.call_later(_MEDIA_S, self._look_for_media)
         if isinstance(event, Ended):
             self.ended = event
             self._over.set()
-            if self._end_timer is not None:
-                self._end_timer.cancel()
+            for timer in (self._end_timer, self._media_timer):
+                if timer is not None:
+                    timer.cancel()
         self.events.put_nowait(event)
 
     async def _do(self, job: Callable[[Leg], T]) -> T | None:

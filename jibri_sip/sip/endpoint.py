@@ -131,6 +131,7 @@ class Endpoint:
         Raises:
             DestinationInvalid: `uri` is no SIP address that PJSIP can read.
             ValueError: a header field is malformed.
+            PortInUse: all ports for media are taken.
             SipError: PJSIP cannot call: no such transport, no network.
         """
         try:
@@ -170,6 +171,7 @@ class Endpoint:
             Guard(self._settings.access).judge,
             refusal_text=_ENCRYPTED_ONLY if self._settings.srtp == "required" else "",
             retry_after_s=RETRY_AFTER_S,
+            keep_alive_s=self._settings.network.keep_alive_s,
         )
         names = self._devices()
         ports = transport.listen(endpoint, self._settings)
@@ -188,7 +190,12 @@ class Endpoint:
             self._account.setDefault()
         self._provider_config = partial(provider_config, self._settings, own, screen=screen, camera=camera)
         self._wiring = Wiring(
-            endpoint, self._thread, screen, sound=names.sound is not None, dscp_video=self._settings.dscp_video
+            endpoint,
+            self._thread,
+            screen,
+            sound=names.sound is not None,
+            dscp_video=self._settings.dscp_video,
+            media_from=self._settings.network.media_from,
         )
         return ports
 
@@ -271,8 +278,9 @@ class Endpoint:
         try:
             with codecs.offering(self._pj):
                 leg.makeCall(invite.uri, param)
-        except pj.Error:
+        except pj.Error as error:
             self._forget(call)
+            transport.explain_media(error, self._settings)
             raise
         call.facts = dataclasses.replace(facts, sip_call_id=leg.getInfo().callIdString)
         return call

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import pjsua2 as pj
 import structlog
 
-from jibri_sip.sip import codecs, transport
+from jibri_sip.sip import codecs, sources, transport
 from jibri_sip.sip.certificates import Stack
+from jibri_sip.sip.door import media_sockets
 from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp, Resumed, Ringing
 from jibri_sip.sip.thread import PjsipThread
 
@@ -18,6 +19,7 @@ log = structlog.get_logger(__name__)
 P = TypeVar("P")
 _TRYING = 100
 _SERVER_ERROR = 500
+_LET_MEDIA_IN = "The peer's media comes from an address that it did not tell; sip.network.media_from can let it in."
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Wiring:
         screen: capture device.
         sound: whether there is a sound device.
         dscp_video: DSCP mark of video packets.
+        media_from: whose media is taken.
     """
 
     endpoint: Stack
@@ -37,6 +40,7 @@ class Wiring:
     screen: int
     sound: bool
     dscp_video: int
+    media_from: sources.MediaFrom
 
 
 def guarded(callback: Callable[["Leg", P], None]) -> Callable[["Leg", P], None]:
@@ -68,6 +72,7 @@ class Leg(pj.Call):
         self._ours = False
         self._reason = ""
         self._rang: tuple[int, str] | None = None
+        self._signalled_from: set[str] = set()
 
     def listen(self, emit: Callable[[CallEvent], None], *, video: bool) -> None:
         """Say where events go, and whether this call has video; before anything else is done with it."""
@@ -146,11 +151,20 @@ class Leg(pj.Call):
             param.method = pj.PJSUA_DTMF_METHOD_SIP_INFO
             self.sendDtmf(param)
 
+    def tell_strangers(self) -> None:
+        """Log it where all that came for a stream was dropped because of where it came from."""
+        for media in (*self._active(pj.PJMEDIA_TYPE_AUDIO), *self._active(pj.PJMEDIA_TYPE_VIDEO)):
+            count = sources.dropped(media_sockets(self.getId(), media.index))
+            if count and media.dir & pj.PJMEDIA_DIR_DECODING and not self.getStreamStat(media.index).rtcp.rxStat.pkt:
+                allowed = sorted(map(str, self._media_from(media) or ()))
+                log.warning("media_from_elsewhere", dropped=count, allowed=allowed, remedy=_LET_MEDIA_IN)
+
     # What PJSIP calls ----------------------------------------------------------------------------
 
     @guarded
     def onCallState(self, prm: pj.OnCallStateParam) -> None:  # noqa: N802  (PJSIP's name)
         """The INVITE dialog went on."""
+        self._signalled_from |= _origin(prm.e)
         info = self.getInfo()
         if info.state in (pj.PJSIP_INV_STATE_EARLY, pj.PJSIP_INV_STATE_CALLING):
             self._ringing(info)
@@ -208,12 +222,20 @@ class Leg(pj.Call):
 
     def _connect(self) -> None:
         for media in self._active(pj.PJMEDIA_TYPE_AUDIO)[:1]:
+            sources.restrict(media_sockets(self.getId(), media.index), self._media_from(media))
             self._connect_audio(media)
         # Pictures go out once the call is up: a keyframe that comes before the peer is ready is lost on it.
         for media in self._active(pj.PJMEDIA_TYPE_VIDEO)[:1]:
-            transport.mark_media(self.getMedTransportInfo(media.index).localRtpName, self._wiring.dscp_video)
+            fds = media_sockets(self.getId(), media.index)
+            sources.restrict(fds, self._media_from(media))
+            transport.mark_media(fds, self._wiring.dscp_video)
             if self._up and media.dir & pj.PJMEDIA_DIR_ENCODING:
                 self._connect_video(media)
+
+    def _media_from(self, media: "_Media") -> frozenset[sources.Network] | None:
+        info = self.getStreamInfo(media.index)
+        told = {_host(info.remoteRtpAddress), _host(info.remoteRtcpAddress)}
+        return sources.networks(told | self._signalled_from, self._wiring.media_from)
 
     def _connect_audio(self, media: "_Media") -> None:
         if not self._up:
@@ -271,6 +293,19 @@ class _Media:
 
 def _nowhere(_event: CallEvent) -> None:
     """Where events go before anybody listens."""
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0]
+
+
+def _origin(event: Any) -> set[str]:
+    """Where the message of an event came from, if it is one that came."""
+    if event.type == pj.PJSIP_EVENT_RX_MSG:
+        return {_host(event.body.rxMsg.rdata.srcAddress)}
+    if event.type == pj.PJSIP_EVENT_TSX_STATE and event.body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
+        return {_host(event.body.tsxState.src.rdata.srcAddress)}
+    return set()
 
 
 def _is_of_peer(event: Any) -> bool:

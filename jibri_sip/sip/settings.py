@@ -6,6 +6,7 @@ from typing import Literal
 
 from jibri_sip.config.access import AccessSettings
 from jibri_sip.config.model import Settings
+from jibri_sip.config.network import NetworkSettings
 
 Srtp = Literal["off", "optional", "required"]
 
@@ -77,6 +78,7 @@ class SipSettings:
         picture: what is sent at most; a peer may ask for less.
         audio_codecs: names of RFC 3551 and RFC 7587, the best first.
         access: who may call in.
+        network: routers on the way.
         trace: PJSIP's own log level, 1 to 5; from 4 on whole SIP messages are logged, without their secrets.
     """
 
@@ -95,6 +97,7 @@ class SipSettings:
     picture: Picture = Picture()
     audio_codecs: tuple[str, ...] = ("opus", "G722", "PCMA", "PCMU")
     access: AccessSettings = field(default_factory=AccessSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     trace: int = 3
 
     @classmethod
@@ -125,4 +128,5 @@ class SipSettings:
             picture=Picture(video.width, video.height, video.fps, video.bitrate_kbps * 1000),
             audio_codecs=config.audio.codecs,
             access=sip.access,
+            network=sip.network,
         )

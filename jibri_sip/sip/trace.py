@@ -21,6 +21,12 @@ _SECRETS = (
     # sip:user:password@host
     re.compile(r"(?i)(sips?:[^@:;>\s]+)(:)[^@\s>]+(?=@)"),
 )
+_PORT_TAKEN = "socket bind() at "
+"""PJSIP tells it of a hundred attempts at one pair of ports."""
+_NO_PORTS = "Unable to find appropriate RTP/RTCP ports"
+_MORE_PORTS = (
+    "`ss -lunp` shows who has the UDP ports from sip.rtp_port_first on; give this instance a range of its own."
+)
 _WARNING = 2
 _BURST = 20
 _EVERY_S = 60.0
@@ -51,6 +57,10 @@ class LogWriter(pj.LogWriter):
         """Called on the PJSIP thread."""
         try:
             text = redact(entry.msg.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip())
+            if _NO_PORTS in text:
+                log.error("rtp_ports_exhausted", remedy=_MORE_PORTS)
+            elif _PORT_TAKEN in text:
+                return
             # Level 1 is what PJSIP calls an error; of ours, nobody has to act on it.
             (log.warning if entry.level <= _WARNING and self._may_warn() else log.debug)("pjsip", text=text)
         except Exception:

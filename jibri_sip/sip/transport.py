@@ -5,12 +5,11 @@ import ctypes
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
 import pjsua2 as pj
-import psutil
 import structlog
 
 from jibri_sip.errors import AddressUnavailable, FileUnreadable, GatewayError, PortInUse
@@ -144,16 +143,24 @@ def _explain(error: pj.Error, where: str) -> NoReturn:
     raise AddressUnavailable(f"{where}: {error.reason}") from None
 
 
-def mark_media(local_name: str, value: int) -> None:
-    """Set the DSCP mark of the RTP socket bound to `local_name` (`host:port`) and of its RTCP socket, one port above.
+def explain_media(error: pj.Error, settings: SipSettings) -> None:
+    """Say what is wrong where a call could not have its sockets.
+
+    Raises:
+        PortInUse: all ports for media are taken.
+    """
+    if error.status - _OS_ERRORS == errno.EADDRINUSE:
+        raise PortInUse(f"UDP ports {settings.rtp_port_first} to {settings.rtp_port_last}, for media") from None
+
+
+def mark_media(fds: Iterable[int], value: int) -> None:
+    """Set the DSCP mark of these sockets.
 
     An account of PJSIP has one mark for all its media; picture and sound want one each.
     """
-    port = _port(local_name)
-    for connection in psutil.Process().net_connections("udp"):
-        if connection.laddr and connection.laddr.port in (port, port + 1):
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fd)) as ours:
-                if connection.family == socket.AF_INET6:
-                    ours.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, value << _DSCP_SHIFT)
-                else:
-                    ours.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, value << _DSCP_SHIFT)
+    for fd in fds:
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as ours:
+            if ours.family == socket.AF_INET6:
+                ours.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, value << _DSCP_SHIFT)
+            else:
+                ours.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, value << _DSCP_SHIFT)

@@ -43,6 +43,7 @@ class SipProvider(asyncio.DatagramProtocol):
         self._nonce = secrets.token_hex(8)
         self._transport: asyncio.DatagramTransport
         self._changed = asyncio.Event()
+        self._kept_alive = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         """Open the socket."""
@@ -67,6 +68,10 @@ class SipProvider(asyncio.DatagramProtocol):
                 self._changed.clear()
                 await self._changed.wait()
 
+    async def kept_alive(self) -> None:
+        """Wait for a message of white space alone."""
+        await self._kept_alive.wait()
+
     def of(self, method: str) -> list[str]:
         """The requests of this method."""
         return [request for request in self.requests if request.startswith(f"{method} ")]
@@ -75,6 +80,8 @@ class SipProvider(asyncio.DatagramProtocol):
         """Answer a request."""
         message = data.decode()
         method = message.split(" ", 1)[0]
+        if not message.strip():
+            self._kept_alive.set()
         if method in {"SIP/2.0", "ACK"} or not message.strip():
             return
         if method == "INVITE" and not self.of("INVITE"):

@@ -23,6 +23,7 @@ class RawCaller(asyncio.DatagramProtocol):
         self.branch = ""
         self.sequence = 0
         self.local = ""
+        self.wants_rport = True
         self.received: asyncio.Queue[str] = asyncio.Queue()
         self._transport: asyncio.DatagramTransport
 
@@ -53,7 +54,7 @@ class RawCaller(asyncio.DatagramProtocol):
             self.branch = f"z9hG4bK{secrets.token_hex(8)}"
         remote = f"<{self.uri}>" + (f";tag={self.remote_tag}" if self.remote_tag and method != "CANCEL" else "")
         fields = {
-            "Via": f"SIP/2.0/UDP {self.local};branch={self.branch};rport",
+            "Via": f"SIP/2.0/UDP {self.local};branch={self.branch}{';rport' * self.wants_rport}",
             "Max-Forwards": "70",
             "From": f"<sip:raw@{self.local}>;tag={self.tag}",
             "To": remote,

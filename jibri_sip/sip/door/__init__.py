@@ -18,13 +18,16 @@ class DoorError(Exception):
     """PJSIP did not take the module."""
 
 
-def open_door(judge: Judge, *, refusal_text: str, retry_after_s: int) -> None:
+def open_door(judge: Judge, *, refusal_text: str, retry_after_s: int, keep_alive_s: int) -> None:
     """Have each request outside a dialog judged; on the PJSIP thread, after `libInit`. It ends with PJSIP.
+
+    Peers behind a router that knows nothing of SIP are answered and called where their messages come from.
 
     Args:
         judge: says what becomes of a request.
         refusal_text: why a call gets 488; empty for no word.
         retry_after_s: what is said in a 486 and 503.
+        keep_alive_s: seconds between the CRLFs that keep connections up; 0 for none.
 
     Raises:
         DoorError: PJSIP did not take the module.
@@ -45,6 +48,19 @@ def open_door(judge: Judge, *, refusal_text: str, retry_after_s: int) -> None:
         return verdict.code
 
     ffi.def_extern(name="door_judge")(answer)
-    status = lib.door_open(refusal_text.encode(), retry_after_s)
+    status = lib.door_open(refusal_text.encode(), retry_after_s) or lib.door_correct_addresses(keep_alive_s)
     if status != 0:
         raise DoorError(f"PJSIP's status {status}")
+
+
+def media_sockets(call: int, media: int) -> tuple[int, ...]:
+    """File descriptors of a stream's UDP sockets, RTP and RTCP; none where ICE has them. On the PJSIP thread.
+
+    Args:
+        call: PJSUA's number of the call.
+        media: index of the stream in the SDP.
+    """
+    native: Any = import_module("jibri_sip.sip.door._door")
+    rtp, rtcp = native.ffi.new("int *"), native.ffi.new("int *")
+    native.lib.door_media_sockets(call, media, rtp, rtcp)
+    return tuple(fd for fd in (rtp[0], rtcp[0]) if fd >= 0)

@@ -20,6 +20,8 @@ KEY = HERE / "_door.key"
 _DECLARATIONS = """
     int door_open(const char *refusal_text, int retry_after_s);
     void door_add_header(const char *name, const char *value);
+    int door_correct_addresses(int keep_alive_s);
+    int door_media_sockets(int call, int media, int *rtp, int *rtcp);
     extern "Python+C" int door_judge(const char *address, const char *message, int length);
 """
 
@@ -32,10 +34,9 @@ def _flags(pjproject: Path) -> list[str]:
 
 def build(pjproject: Path) -> Path:
     """Compile what is out of date, and return the module's file."""
-    sources = [HERE / "door.c", HERE / "door.h", HERE / "build.py"]
-    key = hashlib.sha256(
-        b"\0".join([str(pjproject).encode(), *(source.read_bytes() for source in sources)])
-    ).hexdigest()
+    sources = sorted(HERE.glob("*.c"))
+    inputs = [*sources, HERE / "door.h", HERE / "build.py"]
+    key = hashlib.sha256(b"\0".join([str(pjproject).encode(), *(file.read_bytes() for file in inputs)])).hexdigest()
     if TARGET.exists() and KEY.exists() and KEY.read_text() == key:
         return TARGET
     ffi = cffi.FFI()
@@ -43,7 +44,7 @@ def build(pjproject: Path) -> Path:
     ffi.set_source(
         "_door",
         '#include "door.h"',
-        sources=[str(HERE / "door.c")],
+        sources=[str(source) for source in sources],
         include_dirs=[str(HERE)],
         extra_compile_args=[*_flags(pjproject), "-O2", "-Wall", "-Wextra", "-Wshadow", "-Werror"],
         libraries=["pjsua", "pjsip-ua", "pjsip", "pj"],

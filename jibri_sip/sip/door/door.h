@@ -10,4 +10,12 @@ int door_open(const char *refusal_text, int retry_after_s);
 /* Adds a header field to the answer that the present call of door_judge asks for. */
 void door_add_header(const char *name, const char *value);
 
+/* From now on peers behind a router that knows nothing of SIP are answered and called where their messages come from,
+ * and connections are kept up by a CRLF each `keep_alive_s` seconds (RFC 5626 section 3.5.1; 0 for none). On the PJSIP
+ * thread, once PJSUA is initialised. Returns PJSIP's status, 0 for success. */
+int door_correct_addresses(int keep_alive_s);
+
+/* The UDP sockets of a call's media, -1 where there is none of its own. Returns PJSIP's status, 0 for success. */
+int door_media_sockets(int call, int media, int *rtp, int *rtcp);
+
 #endif

@@ -1,7 +1,9 @@
 """An endpoint with test devices, and a peer, shared by the tests of a module; each test finds both idle."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
@@ -11,6 +13,8 @@ from jibri_sip.sip.endpoint import Endpoint
 from jibri_sip.sip.settings import SipSettings
 from tests.peer import gateway_devices
 from tests.peer.measured import MeasuredPeer
+from tests.peer.pcmu import PcmuSocket
+from tests.peer.raw import AUDIO, RawCaller, sdp
 
 ANY_PORT = SipSettings(port=0)
 
@@ -30,6 +34,39 @@ class Gateway:
     async def take(self) -> Call:
         """The next call that comes in."""
         return await asyncio.wait_for(self.incoming.get(), 10)
+
+
+@asynccontextmanager
+async def gateway_with(settings: SipSettings) -> AsyncIterator[Gateway]:
+    """An endpoint with these settings, for one test."""
+    gateway = Gateway(settings)
+    try:
+        await gateway.endpoint.start()
+        yield gateway
+    finally:
+        await gateway.endpoint.close()
+
+
+@asynccontextmanager
+async def answered(gateway: Gateway, offer: str, host: str = "127.0.0.1") -> AsyncIterator[tuple[Call, int]]:
+    """A call with this offer, and the port of its sound here."""
+    async with RawCaller(gateway.endpoint.ports.udp, host=host) as caller:
+        caller.request("INVITE", offer)
+        call = await gateway.take()
+        await call.answer()
+        _, answer = await caller.response()
+        caller.request("ACK")
+        port = re.search(r"m=audio (\d+)", answer)
+        assert port is not None
+        yield call, int(port[1])
+        await call.hangup()
+        caller.respond(await caller.awaited("BYE"), "200 OK")
+        await call.wait_ended()
+
+
+def offer(media: PcmuSocket, address: str) -> str:
+    """Sound at this socket, by an address that may not be its own."""
+    return sdp(AUDIO.replace("30000", str(media.port))).replace("127.0.0.1", address)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -12,7 +12,7 @@ import structlog
 
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.settings import SipSettings, Srtp, Tls
-from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.conftest import Gateway, gateway_with
 from tests.peer import devices, gateway_devices
 from tests.peer.authority import Authority, Certificate
 from tests.peer.listening import hears_tone
@@ -38,17 +38,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def own(authority: Authority) -> Certificate:
     """A certificate that is right for either side."""
     return authority.certificate("localhost", "127.0.0.1")
-
-
-@asynccontextmanager
-async def gateway_with(settings: SipSettings) -> AsyncIterator[Gateway]:
-    """An endpoint with these settings, for one test."""
-    gateway = Gateway(settings)
-    try:
-        await gateway.endpoint.start()
-        yield gateway
-    finally:
-        await gateway.endpoint.close()
 
 
 def tls_settings(authority: Authority, own: Certificate, srtp: Srtp = "optional") -> SipSettings:

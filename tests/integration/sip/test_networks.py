@@ -1,0 +1,93 @@
+"""Routers between us and the peer: what its messages say of addresses is wrong, and media comes from elsewhere."""
+
+import pytest
+
+from tests.integration.sip.conftest import Gateway, answered, offer
+from tests.peer.pcmu import PcmuSocket
+from tests.peer.raw import AUDIO, RawCaller, sdp
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PRIVATE = "192.168.7.5"
+"""What a peer behind a router thinks its address is."""
+
+
+async def test_caller_behind_a_router(gateway: Gateway) -> None:
+    """It asks for no rport (RFC 3581) and gives addresses that nobody can reach, and is answered and called."""
+    async with RawCaller(gateway.endpoint.ports.udp) as caller:
+        truth, caller.local = caller.local, f"{PRIVATE}:5070"
+        caller.wants_rport = False
+        caller.request("INVITE", sdp(AUDIO))
+        call = await gateway.take()
+        await call.answer()
+        code, text = await caller.response()
+        assert code == 200
+        assert "received=127.0.0.1" in text
+        caller.request("ACK")
+        await call.hangup()
+        bye = await caller.awaited("BYE")
+        assert bye.startswith(f"BYE sip:raw@{truth} ")
+        caller.respond(bye, "200 OK")
+        await call.wait_ended()
+
+
+async def test_callee_behind_a_router(gateway: Gateway) -> None:
+    """The answer comes from another address than it names; ACK goes where the peer can be reached, if that is known."""
+    async with RawCaller(gateway.endpoint.ports.udp, host="127.0.0.7") as callee:
+        truth = callee.local
+        call = await gateway.endpoint.dial(f"sip:raw@{truth}")
+        invite = await callee.awaited("INVITE")
+        callee.local = f"{PRIVATE}:5070"
+        callee.respond(invite, "200 OK", sdp(AUDIO))
+        ack = await callee.awaited("ACK")
+        assert ack.startswith(f"ACK sip:raw@{truth} ")
+        await call.hangup()
+        callee.respond(await callee.awaited("BYE"), "200 OK")
+        await call.wait_ended()
+
+
+async def test_proxy_that_stays(gateway: Gateway) -> None:
+    """Where a proxy records its route, the address that the peer gave is for the proxy to understand."""
+    async with RawCaller(gateway.endpoint.ports.udp) as caller:
+        truth, caller.local = caller.local, f"{PRIVATE}:5070"
+        caller.request("INVITE", sdp(AUDIO), {"Record-Route": f"<sip:{truth};lr>"})
+        call = await gateway.take()
+        await call.answer()
+        await caller.response()
+        caller.request("ACK")
+        await call.hangup()
+        bye = await caller.awaited("BYE")
+        assert bye.startswith(f"BYE sip:raw@{PRIVATE}:5070 ")
+        caller.respond(bye, "200 OK")
+        await call.wait_ended()
+
+
+async def test_symmetric_rtp(gateway: Gateway) -> None:
+    """Sound goes where the peer's comes from, not to the address of its SDP."""
+    async with PcmuSocket("127.0.0.1") as media, answered(gateway, offer(media, PRIVATE)) as (call, port):
+        await media.send(port, 50)
+        assert len(media.heard) > 10
+        stats = (await call.stats()).audio
+        assert stats is not None
+        assert stats.received.packets > 40
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before-the-peer", "after-the-peer"])
+async def test_stranger_cannot_take_the_stream(gateway: Gateway, first: bool) -> None:
+    """Whoever finds the port, with many packets and before the peer itself, hears nothing and is not heard."""
+    async with (
+        PcmuSocket("127.0.0.1") as media,
+        PcmuSocket("127.0.0.66") as stranger,
+        answered(gateway, offer(media, "127.0.0.1")) as (call, port),
+    ):
+        if not first:
+            await media.send(port, 20)
+        await stranger.send(port, 500, 0, b"EVIL")
+        await stranger.send(port + 1, 20, 0, b"EVIL")
+        before = len(media.heard)
+        await media.send(port, 30)
+        assert stranger.heard == []
+        assert len(media.heard) > before + 10
+        stats = (await call.stats()).audio
+        assert stats is not None
+        assert stats.received.packets <= 50

@@ -1,0 +1,46 @@
+"""An RTP socket that speaks PCMU (RFC 3551) from wherever a test wants it to."""
+
+import asyncio
+from typing import Self
+
+
+class PcmuSocket(asyncio.DatagramProtocol):
+    """Sends silence, counts what it hears; an async context manager.
+
+    Attributes:
+        heard: the packets that came.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.heard: list[bytes] = []
+        self._host = host
+        self._number = 0
+        self._transport: asyncio.DatagramTransport
+
+    async def __aenter__(self) -> Self:
+        """Open the socket."""
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        self._transport.close()
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        port: int = self._transport.get_extra_info("sockname")[1]
+        return port
+
+    def datagram_received(self, data: bytes, _address: object) -> None:
+        """Keep what comes."""
+        self.heard.append(data)
+
+    async def send(self, port: int, packets: int, every_s: float = 0.01, ssrc: bytes = b"SSRC") -> None:
+        """Send that many packets of 20 ms to a port of 127.0.0.1."""
+        for _ in range(packets):
+            self._number += 1
+            header = b"\x80\x00" + self._number.to_bytes(2, "big") + (160 * self._number).to_bytes(4, "big") + ssrc
+            self._transport.sendto(header + b"\xff" * 160, ("127.0.0.1", port))
+            await asyncio.sleep(every_s)
