@@ -1,6 +1,7 @@
 """The composition root: from settings to a running gateway, until a signal ends it."""
 
 import asyncio
+import os
 import signal
 from contextlib import AsyncExitStack
 
@@ -16,6 +17,7 @@ from jibri_sip.gateway import Gateway
 from jibri_sip.metrics import Metrics
 from jibri_sip.ownership import sole_owner
 from jibri_sip.statsd import Statsd
+from jibri_sip.systemd import Notifier, Supervision
 from jibri_sip.webhooks import Webhooks
 from jibri_sip.xmpp.brewery import Breweries
 from virtual_devices import processes
@@ -54,15 +56,21 @@ async def _serve(settings: Settings) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     gateway = Gateway(settings)
+    supervision = _supervision(gateway)
     orphans = asyncio.create_task(_bury_orphans())
     try:
         async with AsyncExitStack() as stack:
+            if supervision is not None:
+                stack.push_async_callback(supervision.close)
+                supervision.start()
             await _start(gateway, settings, stack)
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait((stopped, gateway.retired), return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
             exit_code = gateway.retired.result() if gateway.retired.done() else 0
             _log.info("gateway_stopping", exit_code=exit_code)
+            if supervision is not None:
+                supervision.stopping()
     except GatewayError as error:
         _log.error("gateway_failed", error=error.message, remedy=error.remedy)
         raise
@@ -71,6 +79,16 @@ async def _serve(settings: Settings) -> int:
     finally:
         orphans.cancel()
         _log.info("gateway_stopped")
+
+
+def _supervision(gateway: Gateway) -> Supervision | None:
+    """What tells systemd how the gateway stands; None where systemd has not started us."""
+    notifier = Notifier.from_environment(os.environ)
+    if notifier is None:
+        return None
+    supervision = Supervision(notifier, gateway.is_well)
+    gateway.observe(supervision)
+    return supervision
 
 
 async def _start(gateway: Gateway, settings: Settings, stack: AsyncExitStack) -> None:

@@ -60,6 +60,8 @@ _log = log.logger("gateway")
 REMEMBERED = 50
 """Ended sessions that the API can still tell of."""
 CLOSE_S = 10.0
+KEEPER_HUNG_S = 180.0
+"""What the slot's keeper has been at for so long will not end; a slot's start on a slow machine may take a minute."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,14 @@ class Gateway:
         if self._keeper.failure is not None:
             return "failed"
         return "idle" if self._keeper.ready else "preparing"
+
+    async def is_well(self) -> bool:
+        """Whether SIP and slot are still being worked at; a slot that cannot be had just now is no matter of ours.
+
+        Returns only when PJSIP's thread does: give it a limit.
+        """
+        await self._endpoint.answers()
+        return self._keeper.silent_s() < KEEPER_HUNG_S
 
     async def sessions(self) -> list[SessionFacts]:
         """The present session and the last ones, newest first."""

@@ -49,6 +49,7 @@ class SlotKeeper:
         self._used = False
         self._lost: GatewayError | None = None
         self._attention = asyncio.Event()
+        self._alive_at = monotonic()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -68,6 +69,10 @@ class SlotKeeper:
             raise self.failure
         if not self.ready:
             raise errors.NotReady
+
+    def silent_s(self) -> float:
+        """For how long it has been at one thing, seconds: the start of a slot, a pause, a look at it."""
+        return monotonic() - self._alive_at
 
     def start(self) -> None:
         """Begin to make the slot ready."""
@@ -113,6 +118,7 @@ class SlotKeeper:
 
     async def _pause(self, error: GatewayError, failures: int) -> None:
         """Say why there is no slot, and wait before the next attempt."""
+        self._alive_at = monotonic()
         self.failure = error
         self._on_change()
         pause = RETRY_S[min(failures, len(RETRY_S)) - 1]
@@ -121,7 +127,7 @@ class SlotKeeper:
 
     async def _make_ready(self) -> None:
         """Renew the slot, or make one where there is none (any more)."""
-        began = monotonic()
+        began = self._alive_at = monotonic()
         lost, self._lost = self._lost, None
         try:
             if lost is not None:
@@ -155,6 +161,7 @@ class SlotKeeper:
     async def _until_needed(self) -> None:
         """Wait until the slot was used or a part of it is lost, and no session is in it."""
         while self._lent or not (self._used or self._lost):
+            self._alive_at = monotonic()
             self._attention.clear()
             # Not wait_for: that of Python 3.11 swallows a cancellation which comes together with the event.
             try:

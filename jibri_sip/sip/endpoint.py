@@ -95,6 +95,14 @@ class Endpoint:
             raise
         log.info("sip_listening", host=self._settings.host, udp=self.ports.udp, tcp=self.ports.tcp, tls=self.ports.tls)
 
+    async def answers(self) -> None:
+        """Return when PJSIP's thread has come to us: soon, unless it hangs.
+
+        Raises:
+            SipError: the endpoint is closed.
+        """
+        await self._thread.run(lambda: None)
+
     async def close(self) -> None:
         """Hang up what is left and close the sockets, within seconds. Can be called again."""
         try:

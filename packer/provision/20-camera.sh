@@ -1,0 +1,19 @@
+#!/bin/bash
+# The kernel module v4l2loopback, for every kernel of this machine (not only for the running one: in a chroot that
+# is the building machine's).
+set -euo pipefail
+
+version=$(dpkg-query --show --showformat '${source:Upstream-Version}' v4l2loopback-dkms)
+built=0
+for modules in /lib/modules/*; do
+  kernel=$(basename "$modules")
+  [ -d "$modules/build" ] || continue
+  dkms install --quiet -m v4l2loopback -v "$version" -k "$kernel"
+  modinfo -k "$kernel" v4l2loopback >/dev/null
+  built=$((built + 1))
+done
+if [ "$built" = 0 ]; then
+  # A container has no kernel of its own; the gateway takes its PipeWire camera there.
+  [ "$JIBRI_SIP_KIND" = server ] || { echo "20-camera: no kernel with headers was found" >&2; exit 1; }
+  echo "20-camera: no kernel with headers here, so no v4l2loopback; the camera will be PipeWire's"
+fi

@@ -1,0 +1,43 @@
+#!/bin/bash
+# Kernel command line, initial RAM disk for any hardware, boot menu. The boot loader itself is put onto the disk by
+# whoever makes the disk. Not on a server that has an administrator.
+set -euo pipefail
+[ "$JIBRI_SIP_KIND" = image ] || exit 0
+
+install -d /etc/initramfs-tools/conf.d
+printf 'MODULES=most\nCOMPRESS=zstd\n' >/etc/initramfs-tools/conf.d/jibri-sip
+install -d /etc/default/grub.d
+cat >/etc/default/grub.d/jibri-sip.cfg <<'GRUB'
+GRUB_TIMEOUT=1
+GRUB_RECORDFAIL_TIMEOUT=1
+GRUB_CMDLINE_LINUX_DEFAULT=""
+GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200 panic=10"
+GRUB_TERMINAL="console serial"
+GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
+GRUB_DISABLE_OS_PROBER=true
+GRUB
+update-initramfs -u -k all
+
+# update-grub wants to know the disk, and in a chroot there is none: the first menu is written by hand. Each new kernel
+# has it made anew on the machine itself.
+if grub-probe --target=device / >/dev/null 2>&1; then
+  update-grub
+else
+  kernel=$(basename "$(find /boot -name 'vmlinuz-*' | sort -V | tail -n 1)" | cut -d- -f2-)
+  install -d /boot/grub
+  cat >/boot/grub/grub.cfg <<MENU
+serial --unit=0 --speed=115200
+terminal_input console serial
+terminal_output console serial
+set timeout=1
+menuentry "jibri_sip" {
+  search --no-floppy --label root --set=root
+  linux /boot/vmlinuz-$kernel root=LABEL=root ro console=tty0 console=ttyS0,115200 panic=10
+  initrd /boot/initrd.img-$kernel
+}
+MENU
+fi
+# What a menu that update-grub makes loads.
+for kind in /usr/lib/grub/*-efi /usr/lib/grub/i386-pc; do
+  [ ! -d "$kind" ] || cp -r "$kind" /boot/grub/
+done
