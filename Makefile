@@ -17,10 +17,10 @@ run: setup ## start the gateway and leave it running (CONFIG=file, else with the
 	@$(service) python -m scripts.run $(if $(CONFIG),--config $(CONFIG))
 
 test: setup lint ## lint, then all tests but the slow ones
-	@$(service) python -m pytest -m "not slow" $(ARGS)
+	@$(service) scripts/run-tests -m "not slow" $(ARGS)
 
 test-all: setup lint ## lint, then all tests
-	@$(service) python -m pytest $(ARGS)
+	@$(service) scripts/run-tests $(ARGS)
 
 lint: setup ## check style, types, the architecture's arrows, C and shell
 	@scripts/lint
