@@ -14,6 +14,7 @@ import structlog
 from jibri_sip.sip.events import Answered, CallEvent, Ended
 from jibri_sip.sip.leg import Leg
 from jibri_sip.sip.message import Headers, SipUri
+from jibri_sip.sip.native import Feedback
 from jibri_sip.sip.quality import CallStats, Gauge
 from jibri_sip.sip.thread import PjsipThread, SipError
 
@@ -136,6 +137,10 @@ class Call:
     async def stats(self) -> CallStats:
         """Codecs, packets, loss, jitter; empty once the call is over."""
         return await self._do(lambda leg: self._gauge.read(leg, time.monotonic())) or CallStats()
+
+    async def feedback(self) -> Feedback | None:
+        """What the peer says of our picture, and what was lost and sent again; None without a picture."""
+        return await self._do(lambda leg: leg.feedback())
 
     async def send_keyframe(self) -> None:
         """Send the peer a whole picture next, as after a switch from a card to the live picture."""

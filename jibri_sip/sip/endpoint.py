@@ -14,7 +14,7 @@ import structlog
 from jibri_sip import __version__
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.errors import DestinationInvalid, RegistrationFailed
-from jibri_sip.sip import codecs, message, trace, transport
+from jibri_sip.sip import codecs, message, native, trace, transport
 from jibri_sip.sip.account import Account, account_config, provider_config
 from jibri_sip.sip.call import Call, Facts
 from jibri_sip.sip.certificates import Stack
@@ -181,6 +181,7 @@ class Endpoint:
             retry_after_s=RETRY_AFTER_S,
             keep_alive_s=self._settings.network.keep_alive_s,
         )
+        native.install()
         names = self._devices()
         ports = transport.listen(endpoint, self._settings)
         endpoint.libStart()

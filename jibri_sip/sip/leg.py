@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pjsua2 as pj
 import structlog
 
-from jibri_sip.sip import codecs, sources, transport
+from jibri_sip.sip import codecs, native, sources, transport
 from jibri_sip.sip.certificates import Stack
 from jibri_sip.sip.door import media_sockets
 from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp, Resumed, Ringing
@@ -122,6 +122,10 @@ class Leg(pj.Call):
         """Send the peer back what it sends: its sound from now on, its picture instead of the screen."""
         self._echo = True
         self._connect()
+
+    def feedback(self) -> native.Feedback | None:
+        """What RTCP says of the picture."""
+        return native.feedback(self.getId())
 
     def send_keyframe(self) -> None:
         """Send a whole picture next. PJSIP grants two a second; more are left out without a word."""
