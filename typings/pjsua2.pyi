@@ -315,6 +315,9 @@ class OnIncomingCallParam:
 class OnCallStateParam:
     e: SipEvent
 
+class OnCallTsxStateParam:
+    e: SipEvent
+
 class OnCallMediaStateParam: ...
 
 class OnDtmfDigitParam:

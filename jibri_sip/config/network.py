@@ -1,14 +1,34 @@
-"""Settings of how SIP and RTP get through routers that translate addresses."""
+"""Settings of how SIP and RTP get through routers that translate addresses, and of how names are resolved."""
 
+import re
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from jibri_sip.config.types import Section
 
 
+def _nameserver(value: str) -> str:
+    match = re.fullmatch(r"(?:\[(?P<six>[^\]]+)\]|(?P<four>[0-9.]+)):(?P<port>\d{1,5})", value)
+    try:
+        ip_address((match["six"] or match["four"]) if match else value)
+    except ValueError:
+        raise ValueError(
+            "must be an IP address, perhaps with a port, as in 192.0.2.53 or [2001:db8::53]:5353"
+        ) from None
+    return value
+
+
+Nameserver = Annotated[str, AfterValidator(_nameserver)]
+
+
 class NetworkSettings(Section):
-    """Routers that translate addresses. See docs/networks.md."""
+    """Routers that translate addresses, and names. See docs/networks.md."""
+
+    nameservers: Annotated[tuple[Nameserver, ...], Field(strict=False)] = Field(
+        default=(), description="Addresses of DNS servers, perhaps with a port. Default: those of `/etc/resolv.conf`."
+    )
 
     media_from: Literal["peer", "network", "anywhere"] = Field(
         default="peer",

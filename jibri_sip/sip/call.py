@@ -112,6 +112,11 @@ class Call:
         """Header fields of the INVITE received."""
         return self.facts.headers
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether the peer's side said anything at all yet."""
+        return self._leg is not None and self._leg.is_heard
+
     async def ring(self) -> None:
         """Answer 180 (Ringing)."""
         await self._do(lambda leg: leg.respond(_RINGING))

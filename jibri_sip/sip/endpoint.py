@@ -22,7 +22,10 @@ from jibri_sip.sip.door import open_door
 from jibri_sip.sip.events import CallEvent, Ended
 from jibri_sip.sip.guard import RETRY_AFTER_S, Guard
 from jibri_sip.sip.leg import Leg, Wiring
+from jibri_sip.sip.names import Names
+from jibri_sip.sip.outgoing import SILENT_S, Invite, is_of_server
 from jibri_sip.sip.provider import Provider
+from jibri_sip.sip.resolver import Resolver, resolver_for
 from jibri_sip.sip.settings import Device, DeviceNames, SipSettings
 from jibri_sip.sip.thread import PjsipThread, SipError
 from jibri_sip.sip.transport import Ports
@@ -35,6 +38,7 @@ _AUDIO_FRAME_MS = 10
 _HANG_UP_S = 1.0
 _CLOSE_S = 5.0
 _ENCRYPTED_ONLY = "Calls are taken with encrypted media (SRTP) only"
+_UNAVAILABLE = 503
 _NEW_CALL = -1
 """PJSUA_INVALID_ID."""
 
@@ -71,10 +75,13 @@ class Endpoint:
         self._account: Account | None = None
         self._secure_account: Account | None = None
         self._providers: list[Provider] = []
+        self._resolver: Resolver
+        self._names: Names | None = None
         self._provider_config: Callable[[SipAccount], pj.AccountConfig]
         self._wiring: Wiring | None = None
         self._closing = False
         self._legs: dict[str, Leg] = {}
+        self._silent: set[Leg] = set()
         self._all_over = asyncio.Event()
 
     async def start(self) -> None:
@@ -87,6 +94,7 @@ class Endpoint:
             SipError: PJSIP cannot start, or lacks one of the devices.
         """
         self._loop = asyncio.get_running_loop()
+        self._resolver = resolver_for(self._settings)
         self._thread.start()
         try:
             self.ports = await self._thread.run(self._set_up)
@@ -148,7 +156,7 @@ class Endpoint:
             raise DestinationInvalid(message.readable(uri)) from None
         for name, value in (headers or {}).items():
             message.check_header(name, value)
-        invite = _Invite(uri, target, caller_name, video, dict(headers or {}), provider)
+        invite = Invite(uri, target, caller_name, video, dict(headers or {}), provider or self.home)
         call: Call = await self._thread.run(partial(self._dial, invite))
         call.cancel_after(timeout_s)
         return call
@@ -163,6 +171,17 @@ class Endpoint:
             RegistrationFailed: the account's addresses are no SIP addresses, or of a transport that we do not have.
         """
         return await self._thread.run(partial(self._sign_on, login))
+
+    def _look_for_answer(self, call: Call, invite: Invite) -> None:
+        if call.ended is None and not call.is_heard and self._resolver.give_up(invite.next_hop):
+            self._thread.post(partial(self._try_next, call, invite))
+
+    def _take_refusal(self, call: Call, invite: Invite, refusal: Ended) -> None:
+        if call.ended is None and self._resolver.give_up(invite.next_hop):
+            self._thread.post(partial(self._try_next, call, invite))
+        else:
+            call.emit(refusal)
+            self._thread.post(partial(self._forget, call))
 
     # On the PJSIP thread -------------------------------------------------------------------------
 
@@ -182,6 +201,8 @@ class Endpoint:
             keep_alive_s=self._settings.network.keep_alive_s,
         )
         native.install()
+        self._names = Names(self._resolver, self._thread, self._loop)
+        self._names.start()
         names = self._devices()
         ports = transport.listen(endpoint, self._settings)
         endpoint.libStart()
@@ -238,7 +259,8 @@ class Endpoint:
         except ValueError as error:
             raise RegistrationFailed(str(error)) from None
         account = Account(f"sip:{login.user}" if login.user else config.idUri, self._take)
-        provider = Provider(account, self._loop, self._sign_off, registers=login.password is not None)
+        proxy = message.SipUri.parse(login.proxy).host if login.proxy else ""
+        provider = Provider(account, self._loop, self._sign_off, registers=login.password is not None, proxy_host=proxy)
         try:
             account.create(config)
         except pj.Error as error:
@@ -267,42 +289,60 @@ class Endpoint:
         self._adopt(call, leg, video=video)
         self._loop.call_soon_threadsafe(self._on_incoming, call)
 
-    def _dial(self, invite: "_Invite") -> Call:
-        provider = invite.provider or self.home
-        account = self._own_account(invite.target) if provider is None else provider.account
+    def _dial(self, invite: Invite) -> Call:
+        if self._pj is not None and self._pj.utilVerifySipUri(invite.uri) != 0:
+            raise DestinationInvalid(message.readable(invite.uri))
+        call = Call(self._thread, self._loop, "outgoing", Facts("", invite.uri, "", invite.target, {}, invite.video))
+        self._attempt(call, invite)
+        return call
+
+    def _attempt(self, call: Call, invite: Invite) -> None:
+        account = self._own_account(invite.target) if invite.provider is None else invite.provider.account
         if self._pj is None or account is None or self._wiring is None:
             raise SipError("the SIP endpoint is closed")
-        if self._pj.utilVerifySipUri(invite.uri) != 0:
-            raise DestinationInvalid(message.readable(invite.uri))
-        facts = Facts("", invite.uri, "", invite.target, {}, invite.video)
-        call = Call(self._thread, self._loop, "outgoing", facts)
         leg = Leg(account, _NEW_CALL, self._wiring)
-        self._adopt(call, leg, video=invite.video)
-        param = leg.param()
-        param.txOption.localUri = message.join_address(invite.caller_name, account.uri)
-        for name, value in invite.headers.items():
-            header = pj.SipHeader()
-            header.hName, header.hValue = name, value
-            param.txOption.headers.append(header)
+        self._adopt(call, leg, invite=invite, video=invite.video)
         try:
-            with codecs.offering(self._pj):
-                leg.makeCall(invite.uri, param)
+            invite.send(leg, self._pj, account.uri)
         except pj.Error as error:
             self._forget(call)
             transport.explain_media(error, self._settings)
             raise
-        call.facts = dataclasses.replace(facts, sip_call_id=leg.getInfo().callIdString)
-        return call
+        call.facts = dataclasses.replace(call.facts, sip_call_id=leg.getInfo().callIdString)
+        self._loop.call_soon_threadsafe(self._loop.call_later, SILENT_S, self._look_for_answer, call, invite)
+
+    def _try_next(self, call: Call, invite: Invite) -> None:
+        self._drop_attempt(call)
+        try:
+            self._attempt(call, invite)
+        except (pj.Error, SipError) as error:
+            log.warning("next_server_not_called", reason=str(error))
+            call.emit(Ended(_UNAVAILABLE, "No server answers", by_peer=False, answered=False))
+
+    def _drop_attempt(self, call: Call) -> None:
+        """Give up a call's INVITE that nobody answers; its leg lives until PJSIP has, too."""
+        leg = self._legs.pop(call.id, None)
+        if leg is not None and leg.isActive():
+            self._silent.add(leg)
+            leg.listen(partial(self._end_attempt, leg), video=False)
+            leg.end(0, "")
+
+    def _end_attempt(self, leg: Leg, event: CallEvent) -> None:
+        if isinstance(event, Ended):
+            self._thread.post(partial(self._silent.discard, leg))
 
     def _own_account(self, target: message.SipUri) -> Account | None:
         return self._secure_account or self._account if target.scheme == "sips" else self._account
 
-    def _adopt(self, call: Call, leg: Leg, *, video: bool) -> None:
-        leg.listen(partial(self._emit, call), video=video)
+    def _adopt(self, call: Call, leg: Leg, *, video: bool, invite: Invite | None = None) -> None:
+        leg.listen(partial(self._emit, call, invite), video=video)
         call.attach(leg)
         self._legs[call.id] = leg
 
-    def _emit(self, call: Call, event: CallEvent) -> None:
+    def _emit(self, call: Call, invite: Invite | None, event: CallEvent) -> None:
+        if invite is not None and isinstance(event, Ended) and is_of_server(event):
+            self._loop.call_soon_threadsafe(self._take_refusal, call, invite, event)
+            return
         call.emit(event)
         if isinstance(event, Ended):
             # Not now: PJSIP is in the middle of a callback of it.
@@ -330,7 +370,10 @@ class Endpoint:
 
     def _tear_down(self) -> None:
         self._thread.poll = None
+        if self._names is not None:
+            self._names.close()
         self._legs.clear()
+        self._silent.clear()
         self._wiring = None
         for provider in list(self._providers):
             self._drop(provider)
@@ -348,18 +391,6 @@ class Endpoint:
             finally:
                 del endpoint
                 _ALONE.release()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Invite:
-    """What `dial` was asked for."""
-
-    uri: str
-    target: message.SipUri
-    caller_name: str
-    video: bool
-    headers: Mapping[str, str]
-    provider: Provider | None
 
 
 def _library_config(settings: SipSettings) -> pj.EpConfig:

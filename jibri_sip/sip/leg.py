@@ -58,10 +58,15 @@ def guarded(callback: Callable[["Leg", P], None]) -> Callable[["Leg", P], None]:
 
 
 class Leg(pj.Call):
-    """A call of PJSIP's; tells what happens by `emit`, and `Ended` exactly once, as its last word."""
+    """A call of PJSIP's; tells what happens by `emit`, and `Ended` exactly once, as its last word.
+
+    Attributes:
+        is_heard: whether the peer's side sent anything in answer.
+    """
 
     def __init__(self, account: pj.Account, call_id: int, wiring: Wiring) -> None:
         super().__init__(account, call_id)
+        self.is_heard = False
         self._wiring = wiring
         self._emit: Callable[[CallEvent], None] = _nowhere
         self._video = False
@@ -183,6 +188,11 @@ class Leg(pj.Call):
             reason = info.lastReason if by_peer else self._reason or info.lastReason
             certificate = self._wiring.endpoint.certificate_refused(info.lastReason)
             self._emit(Ended(info.lastStatusCode, reason, by_peer, answered=self._up, certificate=certificate))
+
+    @guarded
+    def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:  # noqa: N802
+        """A transaction of the dialog went on; Trying shows here alone."""
+        self.is_heard = self.is_heard or bool(_origin(prm.e))
 
     @guarded
     def onCallMediaState(self, _prm: pj.OnCallMediaStateParam) -> None:  # noqa: N802

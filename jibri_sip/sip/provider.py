@@ -23,6 +23,7 @@ class Provider:
         loop: the event loop.
         sign_off: gives the account back.
         registers: whether it is registered, or about to be.
+        proxy_host: whose servers its calls go through; empty for those of the address called.
 
     Attributes:
         account: PJSIP's; lives and dies on the PJSIP thread.
@@ -38,9 +39,11 @@ class Provider:
         sign_off: Callable[["Provider"], Awaitable[None]],
         *,
         registers: bool,
+        proxy_host: str = "",
     ) -> None:
         self.account: Account | None = account
         self.uri = account.uri
+        self.proxy_host = proxy_host
         self.is_registered = False
         self.answer = ""
         self._loop = loop

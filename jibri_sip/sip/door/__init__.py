@@ -1,12 +1,13 @@
 """Where requests of strangers are judged, before PJSIP makes a transaction, a dialog or a call of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
 import structlog
 
 from jibri_sip.sip.guard import FAILED, Verdict
+from jibri_sip.sip.resolver import Server, Target, Transport
 
 log = structlog.get_logger(__name__)
 
@@ -64,3 +65,38 @@ def media_sockets(call: int, media: int) -> tuple[int, ...]:
     rtp, rtcp = native.ffi.new("int *"), native.ffi.new("int *")
     native.lib.door_media_sockets(call, media, rtp, rtcp)
     return tuple(fd for fd in (rtp[0], rtcp[0]) if fd >= 0)
+
+
+_TRANSPORTS: dict[int, Transport] = {1: "udp", 2: "tcp", 3: "tls"}
+"""PJSIP's numbers of them (pjsip_transport_type_e)."""
+
+
+def resolve_by(ask: Callable[[int, Target], None]) -> None:
+    """Have PJSIP's names resolved; on the PJSIP thread, after `libInit`. It ends with PJSIP.
+
+    Args:
+        ask: takes a question and its number, on the PJSIP thread. `resolved` is to be called for each.
+
+    Raises:
+        DoorError: PJSIP refuses.
+    """
+    native: Any = import_module("jibri_sip.sip.door._door")
+    ffi, lib = native.ffi, native.lib
+
+    def question(query: int, host: Any, port: int, transport: int) -> None:
+        name = ffi.string(host).decode("utf-8", "replace")
+        ask(query, Target(name, port or None, _TRANSPORTS.get(transport)))
+
+    ffi.def_extern(name="door_resolve", onerror=lambda *_: log.error("resolver_failed"))(question)
+    status = lib.door_resolve_here()
+    if status != 0:
+        raise DoorError(f"PJSIP's status {status}")
+
+
+def resolved(query: int, servers: Iterable[Server]) -> None:
+    """Answer a question with servers, the best first; none for a name that has none. On the PJSIP thread."""
+    lib: Any = import_module("jibri_sip.sip.door._door").lib
+    numbers = {transport: number for number, transport in _TRANSPORTS.items()}
+    for server in servers:
+        lib.door_add_server(server.address.encode(), server.port, numbers[server.transport])
+    lib.door_resolved(query)

@@ -21,6 +21,10 @@ _DECLARATIONS = """
     int door_open(const char *refusal_text, int retry_after_s);
     void door_add_header(const char *name, const char *value);
     int door_correct_addresses(int keep_alive_s);
+    int door_resolve_here(void);
+    int door_add_server(const char *address, int port, int transport);
+    void door_resolved(int query);
+    extern "Python+C" void door_resolve(int query, const char *host, int port, int transport);
     int door_media_sockets(int call, int media, int *rtp, int *rtcp);
     extern "Python+C" int door_judge(const char *address, const char *message, int length);
 """

@@ -18,4 +18,11 @@ int door_correct_addresses(int keep_alive_s);
 /* The UDP sockets of a call's media, -1 where there is none of its own. Returns PJSIP's status, 0 for success. */
 int door_media_sockets(int call, int media, int *rtp, int *rtcp);
 
+/* From now on PJSIP asks door_resolve where a name's servers are: a number for the query, the host, the port (0 for
+ * none) and the transport (of pjsip_transport_type_e, 0 for none given). Each query is to be answered, at once or
+ * later, by door_add_server for each server, the best first, and door_resolved. On the PJSIP thread. */
+int door_resolve_here(void);
+int door_add_server(const char *address, int port, int transport);
+void door_resolved(int query);
+
 #endif

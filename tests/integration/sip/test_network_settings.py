@@ -48,7 +48,7 @@ async def test_media_from(media_from: str, host: str, let_in: bool) -> None:
 
 async def test_public_address() -> None:
     """With a router of our own that translates one to one, peers are told its address alone."""
-    settings = SipSettings(port=0, public_address="192.0.2.9", rtp_port_first=41000, rtp_port_last=41019)
+    settings = SipSettings(port=0, public_address="192.0.2.9", rtp_port_first=23000, rtp_port_last=23019)
     async with gateway_with(settings) as gateway, RawCaller(gateway.endpoint.ports.udp) as peer:
         call = await gateway.endpoint.dial(f"sip:raw@{peer.local}")
         invite = await peer.awaited("INVITE")
@@ -84,22 +84,22 @@ async def test_keep_alive() -> None:
 
 async def test_port_range() -> None:
     """Media keeps to its ports; where all are taken, callers hear 500, and why is told."""
-    settings = SipSettings(port=0, rtp_port_first=41100, rtp_port_last=41107)
+    settings = SipSettings(port=0, rtp_port_first=23100, rtp_port_last=23107)
     async with gateway_with(settings) as gateway, PcmuSocket("127.0.0.1") as media:
         for _ in range(5):
             async with answered(gateway, offer(media, "127.0.0.1")) as (_, port):
-                assert port in range(41100, 41107, 2)
+                assert port in range(23100, 23107, 2)
         with contextlib.ExitStack() as taken, structlog.testing.capture_logs() as log:
-            for port in range(41100, 41108):
+            for port in range(23100, 23108):
                 sock = taken.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
                 sock.bind(("127.0.0.1", port))
             async with RawCaller(gateway.endpoint.ports.udp) as caller:
                 caller.request("INVITE", sdp(AUDIO))
                 assert (await caller.response())[0] == 500
                 caller.request("ACK")
-            with pytest.raises(PortInUse, match="UDP ports 41100 to 41107"):
+            with pytest.raises(PortInUse, match="UDP ports 23100 to 23107"):
                 await gateway.endpoint.dial("sip:nobody@127.0.0.1:9")
         assert [line["event"] for line in log if line["log_level"] == "error"] == ["rtp_ports_exhausted"] * 2
         assert len(log) < 40
         async with answered(gateway, offer(media, "127.0.0.1")) as (_, port):
-            assert port in range(41100, 41107, 2)
+            assert port in range(23100, 23107, 2)
