@@ -8,10 +8,11 @@ from typing import NoReturn
 
 import click
 
+from jibri_sip import kamailio
 from jibri_sip.config.jibri_conf import DeploymentUnknown, Imported, import_files, render, report, write
 from jibri_sip.config.jibri_conf.leaves import dotted
-from jibri_sip.config.load import ConfigProblems
-from jibri_sip.errors import FileUnreadable
+from jibri_sip.config.load import ConfigProblems, find_file, load
+from jibri_sip.errors import ConfigInvalid, FileUnreadable
 
 _EX_FAILURE = 1
 _EX_CONFIG = 78
@@ -21,7 +22,55 @@ _REMEDY = "Mend what is named, or hand over a copy without it."
 
 @click.group()
 def config() -> None:
-    """Import configurations."""
+    """Make configurations: ours of Jibri's, and Kamailio's of ours."""
+
+
+@config.command()
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Configuration file. Default: what JIBRI_SIP_CONFIG names, else /etc/jibri-sip/jibri-sip.toml if there.",
+)
+@click.option("--instances", type=click.IntRange(1, 99), default=1, show_default=True, help="Of this machine.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIRECTORY",
+    required=True,
+    help="Where the files go.",
+)
+@click.option(
+    "--routing",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    default=kamailio.ROUTING,
+    show_default=True,
+    help="The part of Kamailio's configuration that is the same everywhere.",
+)
+def proxy(config_file: Path | None, *, instances: int, output: Path, routing: Path) -> None:
+    """Write what Kamailio needs to stand in front of the instances (`[proxy]`)."""
+    file = find_file(config_file, os.environ)
+    try:
+        settings = [
+            load(file, {**os.environ, "JIBRI_SIP__PROXY__ENABLED": "true", "JIBRI_SIP__INSTANCE__NUMBER": str(number)})
+            for number in range(1, instances + 1)
+        ]
+        directory = output.resolve()
+        files = kamailio.render(settings, directory, routing.resolve())
+    except (ConfigInvalid, FileUnreadable) as error:
+        click.echo(error.message, err=True)
+        if error.remedy:
+            click.echo(f"    {error.remedy}", err=True)
+        sys.exit(_EX_CONFIG)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (directory / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        click.echo(f"not written: {error.filename}: {error.strerror}", err=True)
+        sys.exit(_EX_FAILURE)
 
 
 @config.command("import")

@@ -227,7 +227,7 @@ class Gateway:
     async def status(self) -> StatusFacts:
         """How the gateway stands."""
         ports = self._endpoint.ports
-        host = self._settings.sip.host
+        host = self._settings.sip.signalling_host or self._settings.sip.host
         listening = (("udp", ports.udp), ("tcp", ports.tcp), ("tls", ports.tls))
         return StatusFacts(
             version=__version__,

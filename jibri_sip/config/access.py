@@ -36,6 +36,12 @@ class AccessSettings(Section):
         description="Addresses and networks of SIP proxies and SBCs that have checked who calls: nothing of this "
         "section is asked of what they send.",
     )
+    dispatchers: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Addresses and networks of proxies that only pass calls on, as Kamailio of `[proxy]` does: what "
+        "they send is judged by the address that they have it from, as their Via tells. Default: none, or loopback "
+        "behind the proxy.",
+    )
     allow_addresses: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
         default=(), description="Addresses and networks that may call; others hear nothing. Default: all."
     )

@@ -14,7 +14,9 @@ class JibriSettings(Section):
     """How this instance appears to those who know Jibri: jicofo, the component sidecar, the autoscaler."""
 
     id: Annotated[str, Field(max_length=100)] = Field(
-        default="", description="Name of this instance in webhooks and in the deployment's call statistics."
+        default="",
+        description="Name of this instance in webhooks and in the deployment's call statistics; `{number}` and "
+        "`{host}` as in the brewery's nickname.",
     )
     single_use: bool = Field(
         default=False,
@@ -42,7 +44,10 @@ class MucSettings(Section):
 
     domain: _Name = Field(description="XMPP domain of the chat rooms, as in `internal.auth.meet.example.com`.")
     room: _Name = Field(description="Name of the room, as in `SipBrewery`.")
-    nickname: _Name = Field(description="Name of this instance in it; each instance needs its own.")
+    nickname: _Name = Field(
+        description="Name of this instance in it; each needs its own: `{number}` stands for the instance's number, "
+        "`{host}` for the machine's name."
+    )
 
     @property
     def jid(self) -> str:

@@ -5,7 +5,6 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,6 +14,8 @@ from pydantic import ConfigDict, Field, JsonValue, SecretStr, model_validator
 from jibri_sip.config.access import AccessSettings
 from jibri_sip.config.control import JibriSettings, MetricsSettings, WebhookSettings, XmppSettings
 from jibri_sip.config.network import NetworkSettings
+from jibri_sip.config.numbered import RTP_PORTS, derived_defaults, merged, named
+from jibri_sip.config.proxy import ProxySettings
 from jibri_sip.config.sip_account import SipAccountSettings
 from jibri_sip.config.types import (
     BaseUrl,
@@ -30,9 +31,6 @@ from jibri_sip.config.types import (
     Tenant,
     one_of,
 )
-
-RTP_PORTS = 100
-"""UDP ports that an instance has for media; a call uses two for each stream, and a stream is not reused at once."""
 
 
 class InstanceSettings(Section):
@@ -153,7 +151,11 @@ class SipSettings(Section):
         default="127.0.0.1",
         description="Address to listen on. `0.0.0.0` opens SIP to the network: read docs/security.md first.",
     )
-    port: Port = Field(default=5060, description="UDP and TCP port. Default: 5060 + 10 * (instance.number - 1).")
+    port: Port = Field(
+        default=5060,
+        description="UDP and TCP port. Default: 5060 + 10 * (instance.number - 1), behind the proxy 5060 + 10 * "
+        "instance.number.",
+    )
     tls_port: Port = Field(default=5061, description="TLS port. Default: one above the default of `port`.")
     tcp: bool = Field(
         default=True, description="Whether to listen on TCP too; room systems' messages are often too big for UDP."
@@ -166,6 +168,11 @@ class SipSettings(Section):
     network: NetworkSettings = Field(default_factory=NetworkSettings, description="Routers on the way.")
     public_address: str | None = Field(
         default=None, description="Address to tell peers in SIP and SDP, where a router translates addresses (1:1 NAT)."
+    )
+    signalling_host: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Address to listen on for SIP where it is not the one for media. Default: `host`, or loopback "
+        "behind the proxy (`[proxy]`).",
     )
     rtp_port_first: Annotated[int, Field(ge=1024, le=65535 - RTP_PORTS, multiple_of=2)] = Field(
         default=10000,
@@ -420,13 +427,12 @@ class _Numbered(Section):
         """Give ports, names and directories the defaults of this instance's number."""
         if not isinstance(data, dict):
             return data
-        number = _instance_number(data)
         data = dict(data)
-        for section, derived in _derived_defaults(number).items():
+        for section, derived in derived_defaults(data).items():
             given = data.get(section, {})
             if isinstance(given, dict) and section in cls.model_fields:
-                data[section] = {**derived, **given}
-        return data
+                data[section] = merged(derived, given)
+        return named(data)
 
 
 class ApiAddress(_Numbered):
@@ -442,6 +448,7 @@ class Settings(_Numbered):
 
     meeting: MeetingSettings
     sip: SipSettings = Field(default_factory=SipSettings)
+    proxy: ProxySettings = Field(default_factory=ProxySettings)
     dial_in: DialInSettings = Field(default_factory=DialInSettings)
     dial_out: DialOutSettings = Field(default_factory=DialOutSettings)
     video: VideoSettings = Field(default_factory=VideoSettings)
@@ -456,37 +463,3 @@ class Settings(_Numbered):
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
-
-
-def _instance_number(data: Mapping[str, Any]) -> int:
-    """The number that the raw settings give; 1 where they give none, or nonsense that validation will refuse."""
-    instance = data.get("instance")
-    if isinstance(instance, InstanceSettings):
-        return instance.number
-    number = instance.get("number") if isinstance(instance, dict) else None
-    return number if isinstance(number, int) and 1 <= number <= 99 else 1  # noqa: PLR2004  (the field's range)
-
-
-def _derived_defaults(number: int) -> dict[str, dict[str, Any]]:
-    """What follows from the instance's number where nobody says otherwise, by section."""
-    offset = number - 1
-    return {
-        "instance": {"runtime_dir": str(default_runtime_dir(number, os.environ))},
-        "sip": {
-            "port": 5060 + 10 * offset,
-            "tls_port": 5061 + 10 * offset,
-            "rtp_port_first": 10000 + RTP_PORTS * offset,
-        },
-        "camera": {"label": f"SIP_Room_{number}"},
-        "api": {"port": 2222 + offset},
-        "jibri": {"internal_port": 3333 + offset},
-    }
-
-
-def default_runtime_dir(number: int, environment: Mapping[str, str]) -> Path:
-    """Where this instance keeps what does not outlive it."""
-    if given := environment.get("RUNTIME_DIRECTORY"):
-        return Path(given.split(":")[0])
-    if given := environment.get("XDG_RUNTIME_DIR"):
-        return Path(given) / "jibri-sip" / str(number)
-    return Path(tempfile.gettempdir()) / f"jibri-sip-{os.getuid()}" / str(number)

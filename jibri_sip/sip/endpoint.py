@@ -7,6 +7,7 @@ import gc
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from ipaddress import ip_network
 
 import pjsua2 as pj
 import structlog
@@ -226,6 +227,7 @@ class Endpoint:
             sound=names.sound is not None,
             dscp_video=self._settings.dscp_video,
             media_from=self._settings.network.media_from,
+            dispatchers=tuple(ip_network(text) for text in self._settings.access.dispatchers),
         )
         return ports
 

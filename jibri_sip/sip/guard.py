@@ -17,6 +17,7 @@ import structlog
 from jibri_sip.config.access import AccessSettings
 from jibri_sip.sip import message
 from jibri_sip.sip.digest import Digest, Outcome
+from jibri_sip.sip.origin import origin
 
 log = structlog.get_logger(__name__)
 
@@ -24,11 +25,13 @@ RETRY_AFTER_S = 30
 _MOST_ADDRESSES = 4096
 """Addresses that are remembered; the one not heard of for longest is forgotten first."""
 _MINUTE_S = 60.0
-_SCANNERS = re.compile(
-    r"(?im)^(?:user-agent|server)\s*:.*(?:friendly-scanner|sipvicious|sipcli|sip-?scan|sundayddr|vaxsipuseragent|pplsip|"
-    r"eyebeam release 3006o|iwar|sipsak|smap\b|friendly-request|warvox)"
+SCANNERS = (
+    "friendly-scanner|sipvicious|sipcli|sip-?scan|sundayddr|vaxsipuseragent|pplsip|eyebeam release 3006o|iwar|sipsak|"
+    "smap|friendly-request|warvox"
 )
-"""How scanners name themselves unless told otherwise. Those told otherwise are known by what they do."""
+"""How scanners name themselves unless told otherwise, as an extended regular expression of POSIX. Those told otherwise
+are known by what they do."""
+_SCANNERS = re.compile(rf"(?im)^(?:user-agent|server)\s*:.*(?:{SCANNERS})")
 _REGISTRAR_ONLY = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE", "NOTIFY"})
 """What somebody sends who takes us for a registrar or PBX."""
 
@@ -48,6 +51,7 @@ class Verdict:
 
 PASS = Verdict(0)
 DROP = Verdict(-1)
+FORBIDDEN = Verdict(403)
 FAILED = Verdict(500)
 
 
@@ -84,6 +88,7 @@ class Guard:
         self._access = access
         self._now = now
         self._proxies = [ip_network(text) for text in access.trusted_proxies]
+        self._dispatchers = [ip_network(text) for text in access.dispatchers]
         self._allowed = [ip_network(text) for text in access.allow_addresses]
         users = access.users
         self._digest = Digest(access.realm, users, now) if users else None
@@ -98,6 +103,16 @@ class Guard:
             address: where it came from, without port.
             text: the whole message.
         """
+        if not any(ip_address(address) in network for network in self._dispatchers):
+            return self._judge_from(address, text)
+        came_from = origin(text, address, self._dispatchers)
+        if came_from == address:
+            return PASS  # its own, as when it looks whether we are there
+        verdict = self._judge_from(came_from, text)
+        # To a dispatcher silence means that we are dead.
+        return FORBIDDEN if verdict == DROP else verdict
+
+    def _judge_from(self, address: str, text: str) -> Verdict:
         source = ip_address(address)
         if any(source in network for network in self._proxies):
             return PASS

@@ -12,6 +12,7 @@ from jibri_sip.sip import codecs, native, sources, transport
 from jibri_sip.sip.certificates import Stack
 from jibri_sip.sip.door import media_sockets
 from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp, Resumed, Ringing
+from jibri_sip.sip.origin import origin
 from jibri_sip.sip.thread import PjsipThread
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ class Wiring:
         sound: whether there is a sound device.
         dscp_video: DSCP mark of video packets.
         media_from: whose media is taken.
+        dispatchers: proxies that only pass on what others send.
     """
 
     endpoint: Stack
@@ -41,6 +43,7 @@ class Wiring:
     sound: bool
     dscp_video: int
     media_from: sources.MediaFrom
+    dispatchers: tuple[sources.Network, ...]
 
 
 def guarded(callback: Callable[["Leg", P], None]) -> Callable[["Leg", P], None]:
@@ -173,7 +176,7 @@ class Leg(pj.Call):
     @guarded
     def onCallState(self, prm: pj.OnCallStateParam) -> None:  # noqa: N802  (PJSIP's name)
         """The INVITE dialog went on."""
-        self._signalled_from |= _origin(prm.e)
+        self._signalled_from |= _came_from(prm.e, self._wiring.dispatchers)
         info = self.getInfo()
         if info.state in (pj.PJSIP_INV_STATE_EARLY, pj.PJSIP_INV_STATE_CALLING):
             self._ringing(info)
@@ -192,7 +195,7 @@ class Leg(pj.Call):
     @guarded
     def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:  # noqa: N802
         """A transaction of the dialog went on; Trying shows here alone."""
-        self.is_heard = self.is_heard or bool(_origin(prm.e))
+        self.is_heard = self.is_heard or bool(_came_from(prm.e, ()))
 
     @guarded
     def onCallMediaState(self, _prm: pj.OnCallMediaStateParam) -> None:  # noqa: N802
@@ -313,13 +316,16 @@ def _host(address: str) -> str:
     return address.rpartition(":")[0]
 
 
-def _origin(event: Any) -> set[str]:
+def _came_from(event: Any, dispatchers: tuple[sources.Network, ...]) -> set[str]:
     """Where the message of an event came from, if it is one that came."""
     if event.type == pj.PJSIP_EVENT_RX_MSG:
-        return {_host(event.body.rxMsg.rdata.srcAddress)}
-    if event.type == pj.PJSIP_EVENT_TSX_STATE and event.body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
-        return {_host(event.body.tsxState.src.rdata.srcAddress)}
-    return set()
+        rdata = event.body.rxMsg.rdata
+    elif event.type == pj.PJSIP_EVENT_TSX_STATE and event.body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
+        rdata = event.body.tsxState.src.rdata
+    else:
+        return set()
+    source = _host(rdata.srcAddress).strip("[]")
+    return {source, origin(rdata.wholeMsg, source, dispatchers)}
 
 
 def _is_of_peer(event: Any) -> bool:

@@ -64,10 +64,12 @@ class SipSettings:
 
     Attributes:
         host: address to bind signalling and media to.
+        signalling_host: address to bind signalling to where it is another; None for `host`.
         port: UDP and TCP port; 0 takes any free one.
         tcp: whether to listen on TCP too.
         tls: speak TLS too; None for no TLS.
-        public_address: address to tell peers where a router translates (1:1 NAT).
+        public_address: address to tell peers where a router translates (1:1 NAT); not told of signalling that has
+            an address of its own, for a proxy is there.
         rtp_port_first: first UDP port for media, even; 0 takes any free ones.
         rtp_port_last: last UDP port for media.
         srtp: encryption of the media (RFC 4568, RFC 5764): never, when the peer can, or no call without.
@@ -83,6 +85,7 @@ class SipSettings:
     """
 
     host: str = "127.0.0.1"
+    signalling_host: str | None = None
     port: int = 5060
     tcp: bool = True
     tls: Tls | None = None
@@ -115,6 +118,7 @@ class SipSettings:
             )
         return cls(
             host=sip.host,
+            signalling_host=sip.signalling_host,
             port=sip.port,
             tcp=sip.tcp,
             tls=tls,

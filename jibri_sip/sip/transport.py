@@ -69,16 +69,17 @@ def listen(endpoint: pj.Endpoint, settings: SipSettings) -> Ports:
         PortInUse: another program has one of the ports.
         AddressUnavailable: this machine does not have the address.
     """
-    port = settings.port or _free_port(settings.host)
-    address = _create(endpoint, pj.PJSIP_TRANSPORT_UDP, _config(settings, port), settings.host)
+    host = settings.signalling_host or settings.host
+    port = settings.port or _free_port(host)
+    address = _create(endpoint, pj.PJSIP_TRANSPORT_UDP, _config(settings, port), host)
     udp = _port(address)
     tcp = tls = None
     if settings.tcp:
-        tcp = _port(_create(endpoint, pj.PJSIP_TRANSPORT_TCP, _config(settings, udp), settings.host))
+        tcp = _port(_create(endpoint, pj.PJSIP_TRANSPORT_TCP, _config(settings, udp), host))
     if settings.tls is not None:
         config = _config(settings, settings.tls.port)
         _add_tls(config.tlsConfig, settings.tls)
-        tls = _port(_create(endpoint, pj.PJSIP_TRANSPORT_TLS, config, settings.host))
+        tls = _port(_create(endpoint, pj.PJSIP_TRANSPORT_TLS, config, host))
     return Ports(udp, tcp, tls, address)
 
 
@@ -104,8 +105,9 @@ def _port(address: str) -> int:
 def _config(settings: SipSettings, port: int) -> pj.TransportConfig:
     config = pj.TransportConfig()
     config.port = port
-    config.boundAddress = settings.host
-    config.publicAddress = settings.public_address or ""
+    config.boundAddress = settings.signalling_host or settings.host
+    # A proxy reaches us where we are, and tells the peers of itself.
+    config.publicAddress = "" if settings.signalling_host else settings.public_address or ""
     config.qosParams = dscp(settings.dscp_signalling)
     return config
 

@@ -16,5 +16,8 @@ for name in "${wanted[@]}"; do
   dpkg-query --show --showformat '${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed || missing+=("$name")
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0
+# Kamailio runs as jibri-sip-proxy.service. Debian's unit would take the SIP port at once, with an example's rules; that
+# of somebody who had it before stays as it is.
+case " ${missing[*]} " in *" kamailio "*) systemctl --quiet mask kamailio.service ;; esac
 apt-get -q -o Acquire::Languages=none update
 apt-get -q -y -o Dpkg::Use-Pty=0 install --no-install-recommends "${missing[@]}"

@@ -32,7 +32,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("root")
     shutil.copytree(ROOTFS, root, dirs_exist_ok=True)
     shutil.copytree(ROOT / "packer" / "rootfs-image", root, dirs_exist_ok=True)
-    for program in ("usr/sbin/nft", "opt/jibri-sip/current/venv/bin/jibri-sip"):
+    for program in ("usr/sbin/nft", "usr/sbin/kamailio", "usr/sbin/kamcmd", "opt/jibri-sip/current/venv/bin/jibri-sip"):
         (root / program).parent.mkdir(parents=True, exist_ok=True)
         (root / program).write_text("#!/bin/sh\n")
         (root / program).chmod(0o755)
@@ -88,9 +88,30 @@ def test_as_many_instances_as_wanted(tmp_path: Path, setting: str, count: int) -
     generator.write_text(text.replace("/etc/jibri-sip", str(tmp_path)))
     done = run("sh", generator, tmp_path / "units", tmp_path / "early", tmp_path / "late")
     assert done.returncode == 0, done.stderr
-    wanted = sorted((tmp_path / "units/jibri-sip.target.wants").iterdir())
+    wanted = sorted((tmp_path / "units/jibri-sip.target.wants").glob("jibri-sip@*"))
     assert len(wanted) == count
     assert f"jibri-sip@{count}.service" in {unit.name for unit in wanted}
+
+
+@pytest.mark.parametrize(
+    ("settings", "proxied"),
+    [
+        ("INSTANCES=1\n", False),
+        ("INSTANCES=2\n", True),
+        ("INSTANCES=1\nPROXY=yes\n", True),
+        ("INSTANCES=2\nPROXY=no\n", False),
+        ("INSTANCES=2\nPROXY=auto\n", True),
+    ],
+)
+def test_the_proxy_where_there_are_two(tmp_path: Path, settings: str, proxied: bool) -> None:
+    """With it, the instances are told that it has the port."""
+    (tmp_path / "machine.conf").write_text(settings)
+    text = (ROOTFS / "usr/lib/systemd/system-generators/jibri-sip-instances").read_text()
+    generator = tmp_path / "generator"
+    generator.write_text(text.replace("/etc/jibri-sip", str(tmp_path)))
+    assert run("sh", generator, tmp_path / "units", tmp_path / "early", tmp_path / "late").returncode == 0
+    assert (tmp_path / "units/jibri-sip.target.wants/jibri-sip-proxy.service").is_symlink() == proxied
+    assert (tmp_path / "units/jibri-sip@.service.d/50-proxy.conf").exists() == proxied
 
 
 def test_settings_of_the_machine_are_the_defaults() -> None:

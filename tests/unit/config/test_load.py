@@ -1,5 +1,6 @@
 """Reading the configuration: defaults, the environment, and one clear message for everything that is wrong."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -266,3 +267,15 @@ def test_frozen(tmp_path: Path) -> None:
     settings: Settings = load(written(tmp_path, MEETING), {})
     with pytest.raises(ValueError, match="frozen"):
         settings.sip.port = 1
+
+
+def test_names_of_instances(tmp_path: Path) -> None:
+    """One file does for all instances of several machines: number and host are filled into their names."""
+    text = (
+        MEETING + '[jibri]\nid = "gw-{number}"\n[[xmpp]]\nname = "a"\nhosts = ["x"]\ndomain = "meet.example.com"\n'
+        '[xmpp.control_login]\ndomain = "auth.x"\nusername = "u"\npassword = "p"\n'
+        '[xmpp.control_muc]\ndomain = "internal.x"\nroom = "SipBrewery"\nnickname = "{host}-{number}"\n'
+    )
+    settings = load(written(tmp_path, text), {"JIBRI_SIP__INSTANCE__NUMBER": "3"})
+    assert settings.jibri.id == "gw-3"
+    assert settings.xmpp[0].mucs[0].nickname == f"{socket.gethostname()}-3"

@@ -249,3 +249,42 @@ def test_users_refused(tmp_path: Path, text: str, told: str) -> None:
     file.chmod(0o600)
     with pytest.raises(ValueError, match=told):
         AccessSettings.model_validate({"users_file": str(file)})
+
+
+def passed_on(text: str, *hops: str) -> str:
+    """The request as a proxy at 192.0.2.1 passes it on: its own Via above those given."""
+    vias = [f"Via: {hop}" for hop in ("SIP/2.0/TCP 192.0.2.1;branch=z9hG4bK1", *hops)]
+    first, rest = text.split("\r\n", 1)
+    return "\r\n".join([first, *vias, rest])
+
+
+DISPATCHER = "192.0.2.1"
+
+
+def test_a_dispatcher_is_looked_through(clock: Clock, users: str) -> None:
+    """What it passes on is judged by the address that it has it from; its own probes come in."""
+    door = guard(clock, dispatchers=[DISPATCHER], users_file=users)
+    assert door.judge(DISPATCHER, passed_on(request("OPTIONS"))) == PASS
+    seen = f"SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bK2;received={STRANGER};rport=4711"
+    challenges(door.judge(DISPATCHER, passed_on(request(), seen)))
+    assert door.judge(DISPATCHER, passed_on(request(User_Agent="friendly-scanner"), seen)).code == 403
+    # It is banned now, and told so: silence would have the dispatcher take us for dead.
+    assert door.judge(DISPATCHER, passed_on(request(number=2), seen)).code == 403
+    challenges(door.judge(DISPATCHER, passed_on(request(number=3), f"SIP/2.0/UDP {CALLER};branch=z9hG4bK3")))
+
+
+def test_only_a_dispatcher_is_looked_through(clock: Clock) -> None:
+    """Somebody else may write into Via what they like."""
+    door = guard(clock, dispatchers=[DISPATCHER], allow_addresses=[CALLER])
+    forged = passed_on(request(), f"SIP/2.0/UDP {CALLER};branch=z9hG4bK2")
+    assert door.judge(STRANGER, forged) == DROP
+    stranger = f"SIP/2.0/UDP {STRANGER};branch=z9hG4bK2"
+    assert door.judge(DISPATCHER, passed_on(request(), stranger, f"SIP/2.0/UDP {CALLER}")).code == 403
+    assert door.judge(DISPATCHER, passed_on(request(), f"SIP/2.0/UDP {CALLER}")) == PASS
+
+
+def test_a_dispatcher_that_has_it_from_a_trusted_proxy(clock: Clock) -> None:
+    """Then nothing is asked, as if it had come from there directly."""
+    door = guard(clock, dispatchers=[DISPATCHER], trusted_proxies=["192.0.2.20"], allow_domains=["example.org"])
+    hop = "SIP/2.0/TLS sbc.example.com;received=192.0.2.20, SIP/2.0/UDP 10.0.0.1"
+    assert door.judge(DISPATCHER, passed_on(request(), hop)) == PASS
