@@ -1,5 +1,6 @@
 """What an embedded meeting can be told, and the names of its XMPP domains."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,9 @@ MUC_DOMAIN = f"muc.{DOMAIN}"
 LOBBY_DOMAIN = f"lobby.{DOMAIN}"
 FOCUS_DOMAIN = f"focus.{DOMAIN}"
 ACCOUNT_DOMAIN = f"sip.{DOMAIN}"
+
+WEB_APP = "JIBRI_SIP_MEET_DIR"
+"""Environment variable that names the directory of Jitsi Meet's web app."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class MeetingOptions:
             not become moderators and are not muted by force.
         accounts: users (`NAME` in `NAME@sip.meet.test`) and passwords of those who log in; all others are guests.
         config: more keys of Jitsi Meet's config.js.
+        web_app: directory of Jitsi Meet's own web app, to be served in place of our page; empty for our page.
     """
 
     prejoin: bool = False
@@ -44,3 +49,4 @@ class MeetingOptions:
     trusted_domains: tuple[str, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    web_app: str = field(default_factory=lambda: os.environ.get(WEB_APP, ""))

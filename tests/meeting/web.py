@@ -13,6 +13,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from tests.meeting.colibri import BridgeChannels
 from tests.meeting.options import DOMAIN, FOCUS_DOMAIN, MUC_DOMAIN, MeetingOptions
+from tests.meeting.web_app import WebApp
 
 _PAGE = Path(__file__).with_name("page")
 _NO_CACHE = {"Cache-Control": "no-store"}
@@ -69,9 +70,12 @@ class WebServer:
         app.router.add_get("/xmpp-websocket", self._xmpp_websocket)
         app.router.add_get("/colibri-ws/{room}/{endpoint}", self.channels.serve)
         app.router.add_get("/config.js", self._config)
-        app.router.add_static("/libs/", self._lib_dir)
-        app.router.add_static("/page/", _PAGE)
-        app.router.add_get("/{path:.+}", self._index)
+        if self._options.web_app:
+            app.router.add_get("/{path:.+}", WebApp(Path(self._options.web_app), self._config_text).serve)
+        else:
+            app.router.add_static("/libs/", self._lib_dir)
+            app.router.add_static("/page/", _PAGE)
+            app.router.add_get("/{path:.+}", self._index)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._options.http_port)
@@ -94,8 +98,11 @@ class WebServer:
         return web.FileResponse(_PAGE / "index.html", headers=_NO_CACHE)
 
     async def _config(self, request: web.Request) -> web.Response:
+        return web.Response(text=self._config_text(request), content_type="text/javascript", headers=_NO_CACHE)
+
+    def _config_text(self, request: web.Request) -> str:
         config = json.dumps(page_config(self._options, request.host), indent=1)
-        return web.Response(text=f"var config = {config};\n", content_type="text/javascript", headers=_NO_CACHE)
+        return f"var config = {config};\n"
 
     async def _xmpp_websocket(self, request: web.Request) -> web.WebSocketResponse:
         """Join the browser's websocket to one with Prosody, stanza by stanza."""
