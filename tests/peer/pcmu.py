@@ -9,12 +9,13 @@ class PcmuSocket(asyncio.DatagramProtocol):
 
     Attributes:
         heard: the packets that came.
+        number: sequence number of the last packet sent.
     """
 
     def __init__(self, host: str) -> None:
         self.heard: list[bytes] = []
         self._host = host
-        self._number = 0
+        self.number = 0
         self._transport: asyncio.DatagramTransport
 
     async def __aenter__(self) -> Self:
@@ -37,10 +38,17 @@ class PcmuSocket(asyncio.DatagramProtocol):
         """Keep what comes."""
         self.heard.append(data)
 
-    async def send(self, port: int, packets: int, every_s: float = 0.01, ssrc: bytes = b"SSRC") -> None:
-        """Send that many packets of 20 ms to a port of 127.0.0.1."""
+    async def send(
+        self, port: int, packets: int, every_s: float = 0.01, ssrc: bytes = b"SSRC", payload_type: int = 0
+    ) -> None:
+        """Send that many packets of 20 ms to a port of 127.0.0.1; of another payload type, they are of no use."""
         for _ in range(packets):
-            self._number += 1
-            header = b"\x80\x00" + self._number.to_bytes(2, "big") + (160 * self._number).to_bytes(4, "big") + ssrc
+            self.number += 1
+            header = (
+                bytes([0x80, payload_type])
+                + self.number.to_bytes(2, "big")
+                + (160 * self.number).to_bytes(4, "big")
+                + ssrc
+            )
             self._transport.sendto(header + b"\xff" * 160, ("127.0.0.1", port))
             await asyncio.sleep(every_s)

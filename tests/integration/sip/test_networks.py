@@ -1,10 +1,12 @@
 """Routers between us and the peer: what its messages say of addresses is wrong, and media comes from elsewhere."""
 
+import re
+
 import pytest
 
 from tests.integration.sip.conftest import Gateway, answered, offer
 from tests.peer.pcmu import PcmuSocket
-from tests.peer.raw import AUDIO, RawCaller, sdp
+from tests.peer.raw import AUDIO, VIDEO, RawCaller, sdp
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -70,6 +72,32 @@ async def test_symmetric_rtp(gateway: Gateway) -> None:
         stats = (await call.stats()).audio
         assert stats is not None
         assert stats.received.packets > 40
+
+
+@pytest.mark.parametrize("feedback", ["", "a=rtcp-fb:97 nack\n"], ids=["plain", "nack"])
+async def test_symmetric_picture(gateway: Gateway, feedback: str) -> None:
+    """So does the picture, with and without retransmission, also when a router gives the peer another port mid-call."""
+    async with (
+        PcmuSocket("127.0.0.1") as media,
+        PcmuSocket("127.0.0.1") as later,
+        RawCaller(gateway.endpoint.ports.udp) as caller,
+    ):
+        picture = VIDEO.replace("30002", str(media.port)) + feedback
+        caller.request("INVITE", sdp(AUDIO, picture).replace("127.0.0.1", PRIVATE))
+        call = await gateway.take()
+        await call.answer()
+        _, answer = await caller.response()
+        assert ("nack" in answer.replace("nack pli", "")) is bool(feedback)
+        caller.request("ACK")
+        port = re.search(r"m=video (\d+)", answer)
+        assert port is not None
+        for socket in (media, later):
+            later.number = media.number
+            await socket.send(int(port[1]), 60, payload_type=97)
+            assert [packet for packet in socket.heard if packet[1] & 0x7F == 97]
+        await call.hangup()
+        caller.respond(await caller.awaited("BYE"), "200 OK")
+        await call.wait_ended()
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before-the-peer", "after-the-peer"])
