@@ -267,7 +267,8 @@ def _tell_status(facts: StatusFacts) -> None:
     if facts.account is not None:
         state = "registered" if facts.account.registered else "not registered"
         answer = f" ({_printable(facts.account.answer)})" if facts.account.answer else ""
-        click.echo(f"    {facts.account.address}: {state}{answer}")
+        again = "" if facts.account.again_in_s is None else f", asked again in {facts.account.again_in_s:.0f} s"
+        click.echo(f"    {facts.account.address}: {state}{answer}{again}")
     if facts.problem is not None:
         click.echo(f"    {facts.problem.key}: {facts.problem.message}\n    {facts.problem.remedy}")
     if facts.session is not None:

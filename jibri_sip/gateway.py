@@ -260,7 +260,9 @@ class Gateway:
         home = self._endpoint.home
         if home is None:
             return None
-        return AccountFacts(address=home.uri, registered=home.is_registered, answer=home.answer)
+        return AccountFacts(
+            address=home.uri, registered=home.is_registered, answer=home.answer, again_in_s=home.again_in_s
+        )
 
     def _slot_state(self) -> Literal["preparing", "idle", "busy", "failed", "expired"]:
         if self._session is not None:

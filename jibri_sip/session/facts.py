@@ -114,6 +114,7 @@ class AccountFacts(_Facts):
     address: str
     registered: bool = Field(description="Whether calls to it come here.")
     answer: str = Field(description="The registrar's last answer; empty before there is one.")
+    again_in_s: float | None = Field(default=None, description="When about the next attempt comes, if it failed.")
 
 
 class StatusFacts(_Facts):

@@ -29,7 +29,11 @@ _PACED_BPS = 20_000_000
 the decoder with it, for 70 ms."""
 _REGISTERED_S = 300
 """Validity of a registration. Short: should we die, the provider shall not send calls here for long."""
-_REGISTER_AGAIN_S = 5
+_AFTER_A_BLIP_S = 2
+_LONGEST_PAUSE_S = 300
+_RETRIED = frozenset({408, 480, 500, 502, 503, 504})
+"""What PJSIP itself tries again after, as it does after 6xx; for the rest it gives up (pjsua_acc.c)."""
+_GLOBAL = 600
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (compared with, not bound to)
 
 
@@ -97,10 +101,17 @@ def _configure_registration(config: pj.AccountConfig, login: SipAccount, passwor
     message.SipUri.parse(registrar)
     config.regConfig.registrarUri = registrar
     config.regConfig.timeoutSec = _REGISTERED_S
-    config.regConfig.retryIntervalSec = _REGISTER_AGAIN_S
+    _pause(config, _AFTER_A_BLIP_S)
     credentials = pj.AuthCredInfoVector()
     credentials.append(pj.AuthCredInfo("digest", "*", login.login or own.user, 0, password))
     config.sipConfig.authCreds = credentials
+
+
+def _pause(config: pj.AccountConfig, seconds: int) -> None:
+    """Say when PJSIP tries again: after a failure that may pass, and after the loss of its connection."""
+    config.regConfig.firstRetryIntervalSec = config.regConfig.retryIntervalSec = seconds
+    # A registrar that comes back is not to be met by all its accounts at once.
+    config.regConfig.randomRetryIntervalSec = seconds // 2
 
 
 def _configure_video(config: pj.AccountVideoConfig, screen: int, camera: int) -> None:
@@ -138,11 +149,34 @@ class Account(pj.Account):
         on_registered: told the outcome of each registration, on the PJSIP thread: the response's code and reason.
     """
 
-    def __init__(self, uri: str, on_invite: Callable[["Account", int, str], None]) -> None:
+    def __init__(
+        self, uri: str, on_invite: Callable[["Account", int, str], None], config: pj.AccountConfig | None = None
+    ) -> None:
         super().__init__()
+        self._config = config
         self.uri = uri
         self.on_registered: Callable[[int, str], None] = _unheard
         self._on_invite = on_invite
+
+    def register_later(self, failures: int) -> float:
+        """Have a registration that failed tried again; from within `on_registered`.
+
+        Args:
+            failures: how many there were in a row.
+
+        Returns:
+            After how many seconds, about. Where PJSIP has given up, `register` is for the caller to call then.
+        """
+        pause = min(_AFTER_A_BLIP_S << min(failures - 1, 16), _LONGEST_PAUSE_S)
+        if self._config is not None:
+            _pause(self._config, pause)
+            self.modify(self._config)
+        return pause
+
+    @staticmethod
+    def is_given_up(code: int) -> bool:
+        """Whether PJSIP registers no more after this answer unless it is told to."""
+        return code not in _RETRIED and code < _GLOBAL
 
     def onRegState(self, prm: pj.OnRegStateParam) -> None:  # noqa: N802
         """The registrar answered, or did not."""

@@ -260,9 +260,16 @@ class Endpoint:
             config = self._provider_config(login)
         except ValueError as error:
             raise RegistrationFailed(str(error)) from None
-        account = Account(f"sip:{login.user}" if login.user else config.idUri, self._take)
+        account = Account(f"sip:{login.user}" if login.user else config.idUri, self._take, config)
         proxy = message.SipUri.parse(login.proxy).host if login.proxy else ""
-        provider = Provider(account, self._loop, self._sign_off, registers=login.password is not None, proxy_host=proxy)
+        provider = Provider(
+            account,
+            self._loop,
+            self._sign_off,
+            self._thread.post,
+            registers=login.password is not None,
+            proxy_host=proxy,
+        )
         try:
             account.create(config)
         except pj.Error as error:

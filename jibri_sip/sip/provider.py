@@ -22,6 +22,7 @@ class Provider:
         account: PJSIP's.
         loop: the event loop.
         sign_off: gives the account back.
+        post: runs a job on the PJSIP thread.
         registers: whether it is registered, or about to be.
         proxy_host: whose servers its calls go through; empty for those of the address called.
 
@@ -37,6 +38,7 @@ class Provider:
         account: Account,
         loop: asyncio.AbstractEventLoop,
         sign_off: Callable[["Provider"], Awaitable[None]],
+        post: Callable[[Callable[[], object]], None],
         *,
         registers: bool,
         proxy_host: str = "",
@@ -48,6 +50,10 @@ class Provider:
         self.answer = ""
         self._loop = loop
         self._sign_off = sign_off
+        self._post = post
+        self._failures = 0
+        self._again: asyncio.TimerHandle | None = None
+        self._next_at: float | None = None
         self._outcome: asyncio.Future[tuple[int, str]] = loop.create_future()
         self._registers = registers
         account.on_registered = self._hear
@@ -64,17 +70,37 @@ class Provider:
         if not _OK <= code < _REDIRECTED:
             raise RegistrationFailed(f"{code} {reason}")
 
+    @property
+    def again_in_s(self) -> float | None:
+        """When about the next attempt to register comes, in seconds; None while it is registered or does not."""
+        return None if self._next_at is None else max(0.0, self._next_at - self._loop.time())
+
     async def close(self) -> None:
         """Unregister; the account is gone afterwards."""
+        if self._again is not None:
+            self._again.cancel()
         await self._sign_off(self)
 
     def _hear(self, code: int, reason: str) -> None:
-        self._loop.call_soon_threadsafe(self._note, code, reason)
+        pause = None
+        if _OK <= code < _REDIRECTED:
+            self._failures = 0
+        elif self.account is not None:
+            self._failures += 1
+            pause = self.account.register_later(self._failures)
+        self._loop.call_soon_threadsafe(self._note, code, reason, pause)
 
-    def _note(self, code: int, reason: str) -> None:
+    def _register(self) -> None:
+        if self.account is not None:
+            self.account.setRegistration(True)
+
+    def _note(self, code: int, reason: str, pause: float | None) -> None:
         if self.account is None:
             return  # the answer to our signing off
         said_yes = _OK <= code < _REDIRECTED
+        self._next_at = None if pause is None else self._loop.time() + pause
+        if pause is not None and self.account.is_given_up(code):
+            self._again = self._loop.call_later(pause, self._post, self._register)
         if said_yes and not self.is_registered:
             log.info("sip_registered", account=self.uri)
         elif not said_yes and (self.is_registered or not self.answer):

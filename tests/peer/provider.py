@@ -25,14 +25,18 @@ class SipProvider(asyncio.DatagramProtocol):
         user: the account.
         password: its password; None to ask nobody for one.
         answers: final response to a call of the account, once it has shown who it is.
+        grants_s: for how long it registers at most.
 
     Attributes:
         requests: all that came.
         arrived_at: monotonic seconds at which the first INVITE came since `requests` was cleared.
         contact: where the account is registered; empty while it is not.
+        fails_with: what it answers to REGISTER while something is wrong with it; 0 for nothing wrong.
     """
 
-    def __init__(self, user: str, password: str | None, answers: int = 486) -> None:
+    def __init__(self, user: str, password: str | None, answers: int = 486, grants_s: int = 3600) -> None:
+        self.fails_with = 0
+        self._grants_s = grants_s
         self.requests: list[str] = []
         self.arrived_at = 0.0
         self.contact = ""
@@ -88,14 +92,17 @@ class SipProvider(asyncio.DatagramProtocol):
             self.arrived_at = time.monotonic()
         self.requests.append(message)
         code, challenge, shown = _AUTHENTICATE.get(method, _PROXY)
-        if method in {"REGISTER", "INVITE"} and not self._is_right(method, field(message, shown)):
+        if method == "REGISTER" and self.fails_with:
+            self._respond(message, address, self.fails_with, {})
+        elif method in {"REGISTER", "INVITE"} and not self._is_right(method, field(message, shown)):
             how = f'Digest realm="{_REALM}", nonce="{self._nonce}", algorithm=MD5'
             self._respond(message, address, code, {challenge: how})
         elif method == "REGISTER":
             expires = re.search(r"expires=(\d+)", field(message, "Contact"), re.IGNORECASE)
             seconds = expires[1] if expires else field(message, "Expires")
             self.contact = "" if seconds == "0" else re.sub(r"[<>]|;expires=\d+", "", field(message, "Contact"))
-            bound = {"Contact": field(message, "Contact")} if self.contact else {}
+            granted = min(int(seconds), self._grants_s)
+            bound = {"Contact": f"<{self.contact}>;expires={granted}"} if self.contact else {}
             self._respond(message, address, 200, bound)
         else:
             self._respond(message, address, self._answers if method == "INVITE" else 200, {})

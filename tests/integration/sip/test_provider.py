@@ -1,6 +1,8 @@
 """An account at a SIP provider for one session: registered, called with, called at, signed off."""
 
 import asyncio
+import re
+from collections.abc import Callable
 
 import pytest
 from pydantic import SecretStr
@@ -162,4 +164,53 @@ async def test_account_of_the_instance_refused(gateway: Gateway) -> None:
         with pytest.raises(RegistrationFailed):
             await asyncio.wait_for(signed_on.registered(), SOON_S)
         assert (signed_on.is_registered, signed_on.answer[:3]) == (False, "401")
+        await signed_on.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(SOON_S):
+        while not holds():  # noqa: ASYNC110  (nobody tells of it)
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("code", [503, pytest.param(403, marks=pytest.mark.slow)])
+async def test_registrar_lost_and_back(gateway: Gateway, code: int) -> None:
+    """Where a registration is refused for a while it is tried again, with growing pauses, until it is there again."""
+    async with SipProvider("room7", PASSWORD, grants_s=7) as provider:
+        signed_on = await gateway.endpoint.sign_on(account(provider))
+        await asyncio.wait_for(signed_on.registered(), SOON_S)
+        provider.fails_with = code
+        await until(lambda: not signed_on.is_registered)
+        assert signed_on.answer.startswith(str(code))
+        assert 0 < (signed_on.again_in_s or 0) <= 2
+        await until(lambda: (signed_on.again_in_s or 0) > 2)
+        assert (signed_on.again_in_s or 0) <= 4
+        provider.fails_with = 0
+        await until(lambda: signed_on.is_registered)
+        assert signed_on.again_in_s is None
+        await signed_on.close()
+
+
+async def test_connection_to_the_registrar_lost(gateway: Gateway) -> None:
+    """A registration by TCP is renewed soon after its connection ended, by a new one."""
+    registrations: asyncio.Queue[str] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        registrations.put_nowait(request)
+        kept = re.findall(r"(?im)^(?:via|v|from|f|to|t|call-id|i|cseq|contact|m):[^\r]*", request)
+        writer.write("\r\n".join(["SIP/2.0 200 OK", *kept, "Expires: 300", "Content-Length: 0", "", ""]).encode())
+        if registrations.qsize() > 1:
+            await asyncio.sleep(0.1)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        login = SipAccount(
+            "room7@provider.invalid", SecretStr(PASSWORD), registrar=f"sip:127.0.0.1:{port};transport=tcp"
+        )
+        signed_on = await gateway.endpoint.sign_on(login)
+        await asyncio.wait_for(registrations.get(), SOON_S)
+        await asyncio.wait_for(registrations.get(), SOON_S)
         await signed_on.close()
