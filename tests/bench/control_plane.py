@@ -1,7 +1,8 @@
 """`python -m tests.bench.control_plane [--cycles N]`: what an order of jicofo's takes, and whether many leave anything.
 
 Each cycle is a whole one (start IQ, Chrome joins the room, INVITE on the wire, refused by a light responder, `off`,
-slot renewed) or, every other time, one that is stopped as soon as it is pending. Writes build/bench/control_plane.json.
+slot renewed) or, every other time, one that is stopped as soon as it is pending. Writes build/bench/control_plane.json,
+also while it goes on: a thousand cycles take an hour.
 """
 
 import argparse
@@ -13,8 +14,6 @@ import statistics
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import psutil
 
 from tests.e2e.traces import Holdings, holdings
 from tests.jicofo import BreweryServer, Jicofo
@@ -33,6 +32,7 @@ _TIMED = 5
 _IDLE_S = 20
 _SETTLE_S = 20
 _READY_S = 30
+_LOOK_EVERY = 50
 
 
 @dataclass(frozen=True)
@@ -123,26 +123,39 @@ async def _measure(cycles: int, directory: Path) -> dict[str, object]:
         async with CpuMeter(gateway.pid) as meter:
             await asyncio.sleep(_IDLE_S)
         times = [await bench.timed() for _ in range(_TIMED)]
-        before = await bench.at_rest()
-        for number in range(cycles):
-            if number % 2:
-                await bench.stopped()
-            else:
-                await bench.timed()
-            _only_one(jicofo)
-            if number % 50 == 49:
-                print(f"{number + 1} cycles, {psutil.Process(gateway.pid).memory_info().rss >> 20} MiB", flush=True)
-        return {
+        found = {
             "load": os.getloadavg()[0],
             "start_to_ms_p50": {
                 name: statistics.median(getattr(one, name) for one in times) for name in ("pending", "on", "invite")
             },
             "idle_cpu_cores": asdict(meter.cores()),
             "idle_rss_mib": asdict(meter.rss_mib()),
-            "cycles": cycles,
-            "before": vars(before),
-            "after": vars(await bench.at_rest()),
         }
+        await _repeat(bench, jicofo, cycles, found)
+        return found
+
+
+async def _repeat(bench: Bench, jicofo: Jicofo, cycles: int, found: dict[str, object]) -> None:
+    """Many cycles; what the gateway holds after each fifty of them."""
+    held = {0: vars(await bench.at_rest())}
+    for number in range(1, cycles + 1):
+        if number % 2:
+            await bench.timed()
+        else:
+            await bench.stopped()
+        _only_one(jicofo)
+        if number % _LOOK_EVERY == 0 or number == cycles:
+            held[number] = vars(await bench.at_rest())
+            _write(found | {"held_after_cycles": held})
+            print(f"{number} cycles, {held[number]['rss_mib']:.0f} MiB", flush=True)
+    found["held_after_cycles"] = held
+
+
+def _write(found: dict[str, object]) -> str:
+    """Write what was found so far; the text."""
+    text = json.dumps(found, indent=2, default=str)
+    (DIRECTORY / "control_plane.json").write_text(text)
+    return text
 
 
 def main() -> None:
@@ -154,9 +167,7 @@ def main() -> None:
     directory = (DIRECTORY / f"brewery-{os.getpid()}").absolute()
     directory.mkdir(parents=True)
     found = asyncio.run(_measure(cycles, directory))
-    text = json.dumps(found, indent=2, default=str)
-    (DIRECTORY / "control_plane.json").write_text(text)
-    print(text)
+    print(_write(found))
 
 
 if __name__ == "__main__":
