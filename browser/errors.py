@@ -43,11 +43,12 @@ class BrowserError(Exception):
 
 
 class ChromeNotStarted(BrowserError):  # noqa: N818  # what happened is the name
-    """Chrome could not be started; `remedy` says what to do about it."""
+    """Chrome could not be started; `problem` is why, `remedy` says what to do about it."""
 
     def __init__(self, kind: StartKind, message: str, remedy: str) -> None:
         super().__init__(f"{message}; {remedy}" if remedy else message)
         self.kind = kind
+        self.problem = message
         self.remedy = remedy
 
 

@@ -1,5 +1,6 @@
 """The commands. Exit codes: 0 done, 1 failed, 2 used wrongly, 78 configuration wrong (EX_CONFIG of sysexits.h)."""
 
+import asyncio
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -201,6 +203,40 @@ def check_config(*, as_json: bool, config_file: Path | None) -> None:
             click.echo(json.dumps({"ok": True, "file": str(file) if file else None}))
         else:
             click.echo(f"ok: {file or 'no file'}, {settings.meeting.base_url}")
+
+
+@main.command()
+@click.option(
+    "--start/--no-start",
+    default=True,
+    show_default=True,
+    help="Start display, sound, camera and browser to see that they work. Never done beside a gateway that runs.",
+)
+@_with_json
+@_with_config
+def doctor(*, start: bool, as_json: bool, config_file: Path | None) -> None:
+    """Examine the machine and the servers that the configuration names: what is wrong, and how to mend it.
+
+    Exits with 1 when something is wrong; warnings alone do not count.
+    """
+    with _failures(as_json=as_json):
+        settings = load(find_file(config_file, os.environ))
+        configure("console", "error")
+        # The other commands shall not have to load the media libraries.
+        try:
+            from jibri_sip import doctor as examination  # noqa: PLC0415
+        except ImportError as error:
+            raise PackageMissing(str(error)) from error
+        findings = asyncio.run(examination.examine(settings, start=start))
+    is_wrong = any(finding.standing is examination.Standing.WRONG for finding in findings)
+    if as_json:
+        click.echo(json.dumps({"ok": not is_wrong, "findings": [asdict(finding) for finding in findings]}, indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.standing:8} {finding.check:13} {_printable(finding.message)}")
+            if finding.remedy:
+                click.echo(f"{'':22} {_printable(finding.remedy)}")
+    sys.exit(EX_FAILURE if is_wrong else 0)
 
 
 @main.command()

@@ -32,6 +32,25 @@ def sole_owner(runtime_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def check(runtime_dir: Path) -> None:
+    """See that the directory could be held, without making or holding it.
+
+    Raises:
+        DirectoryUnsafe: somebody else could put things into it, or it cannot be made.
+    """
+    try:
+        if runtime_dir.is_dir():
+            _check(runtime_dir.parent, sticky_will_do=True)
+            _check(runtime_dir, sticky_will_do=False)
+            return
+        nearest = next(parent for parent in runtime_dir.parents if parent.exists())
+        _check(nearest, sticky_will_do=True)
+    except OSError as error:
+        raise errors.DirectoryUnsafe(f"{runtime_dir}: {error.strerror}") from None
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise errors.DirectoryUnsafe(f"{runtime_dir} cannot be made in {nearest}")
+
+
 def _lock(directory: Path) -> int:
     """The directory, open and locked; and the one of this name, not one that its owner has just removed."""
     while True:

@@ -73,7 +73,7 @@ class ChildProcess:
             DeviceError: the program is not installed or cannot be started.
         """
         if not shutil.which(argv[0], path=env.get("PATH")):
-            raise DeviceError(name, f"{argv[0]} is not installed", f"install the Debian package that has {argv[0]}")
+            raise DeviceError(name, f"{argv[0]} is not installed", f"install Debian's {argv[0].lower()}")
         try:
             popen = _popen(argv, env, log is not None, pass_fds)
         except OSError as error:

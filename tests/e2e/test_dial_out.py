@@ -74,11 +74,14 @@ async def test_answered(alice: Participant, gateway: RunningGateway, peer: Measu
 
 
 async def test_commands(gateway: RunningGateway, peer: MeasuredPeer) -> None:
-    """`dial` returns 0 once both sides are connected, `status` shows the call, `hangup` ends it."""
+    """`dial` returns 0 once both sides are connected, `status` and `doctor` show the call, `hangup` ends it."""
     status, session = await command(gateway, "dial", "--room", "commanded", "--to", peer.uri)
     assert (status, session["state"]) == (0, "bridged")
     status, facts = await command(gateway, "status")
     assert (status, facts["slot"], facts["session"]["id"]) == (0, "busy", session["id"])
+    status, found = await command(gateway, "doctor")
+    assert (status, found["ok"]) == (0, True), found
+    assert "instance 1 runs and is busy" in [finding["message"] for finding in found["findings"]]
     status, gone = await command(gateway, "hangup")
     assert (status, gone["end"]["key"]) == (0, "operator-hung-up")
     await peer.wait_over()
