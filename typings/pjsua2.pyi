@@ -21,6 +21,7 @@ PJSIP_EVENT_TIMER: int
 PJSIP_EVENT_TRANSPORT_ERROR: int
 PJSIP_EVENT_TSX_STATE: int
 PJSIP_INV_STATE_CALLING: int
+PJSIP_INV_STATE_CONNECTING: int
 PJSIP_INV_STATE_CONFIRMED: int
 PJSIP_INV_STATE_DISCONNECTED: int
 PJSIP_INV_STATE_EARLY: int
@@ -322,6 +323,13 @@ class OnCallTsxStateParam:
 
 class OnCallMediaStateParam: ...
 
+class SdpSession:
+    wholeSdp: str
+
+class OnCallSdpCreatedParam:
+    sdp: SdpSession
+    remSdp: SdpSession
+
 class OnDtmfDigitParam:
     digit: str
 
@@ -429,6 +437,7 @@ class Call:
     def sendDtmf(self, param: CallSendDtmfParam) -> None: ...
     def onCallState(self, prm: OnCallStateParam) -> None: ...
     def onCallMediaState(self, prm: OnCallMediaStateParam) -> None: ...
+    def onCallSdpCreated(self, prm: OnCallSdpCreatedParam) -> None: ...
     def onDtmfDigit(self, prm: OnDtmfDigitParam) -> None: ...
     def onCallTransferRequest(self, prm: OnCallTransferRequestParam) -> None: ...
     def onCallReplaceRequest(self, prm: OnCallReplaceRequestParam) -> None: ...

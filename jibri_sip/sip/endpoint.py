@@ -27,6 +27,7 @@ from jibri_sip.sip.names import Names
 from jibri_sip.sip.outgoing import SILENT_S, Invite, is_of_server
 from jibri_sip.sip.provider import Provider
 from jibri_sip.sip.resolver import Resolver, resolver_for
+from jibri_sip.sip.sending import speak_briefly
 from jibri_sip.sip.settings import Device, DeviceNames, SipSettings
 from jibri_sip.sip.thread import PjsipThread, SipError
 from jibri_sip.sip.transport import Ports
@@ -194,7 +195,6 @@ class Endpoint:
         endpoint = self._pj = Stack()
         endpoint.libCreate()
         endpoint.libInit(_library_config(self._settings))
-        transport.stay_on_udp()
         open_door(
             Guard(self._settings.access).judge,
             refusal_text=_ENCRYPTED_ONLY if self._settings.srtp == "required" else "",
@@ -204,6 +204,7 @@ class Endpoint:
         native.install()
         self._names = Names(self._resolver, self._thread, self._loop)
         self._names.start()
+        speak_briefly()
         names = self._devices()
         ports = transport.listen(endpoint, self._settings)
         endpoint.libStart()
@@ -228,6 +229,7 @@ class Endpoint:
             dscp_video=self._settings.dscp_video,
             media_from=self._settings.network.media_from,
             dispatchers=tuple(ip_network(text) for text in self._settings.access.dispatchers),
+            encrypted_only=self._settings.srtp == "required",
         )
         return ports
 

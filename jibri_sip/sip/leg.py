@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pjsua2 as pj
 import structlog
 
-from jibri_sip.sip import codecs, native, sources, transport
+from jibri_sip.sip import codecs, native, slim, sources, transport
 from jibri_sip.sip.certificates import Stack
 from jibri_sip.sip.door import media_sockets
 from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp, Resumed, Ringing
@@ -35,6 +35,7 @@ class Wiring:
         dscp_video: DSCP mark of video packets.
         media_from: whose media is taken.
         dispatchers: proxies that only pass on what others send.
+        encrypted_only: whether there are no calls without SRTP.
     """
 
     endpoint: Stack
@@ -44,6 +45,7 @@ class Wiring:
     dscp_video: int
     media_from: sources.MediaFrom
     dispatchers: tuple[sources.Network, ...]
+    encrypted_only: bool
 
 
 def guarded(callback: Callable[["Leg", P], None]) -> Callable[["Leg", P], None]:
@@ -115,7 +117,10 @@ class Leg(pj.Call):
             return
         self._ours, self._reason = True, reason
         param = self.param(code, reason)
-        if code and self._up:
+        if self.getInfo().state in (pj.PJSIP_INV_STATE_CONNECTING, pj.PJSIP_INV_STATE_CONFIRMED):
+            # A BYE. PJSIP would add a Reason of its own, with the text's quotes in it as they are.
+            param.reason = ""
+        if code and not param.reason:
             header = pj.SipHeader()
             text = reason.replace("\\", "").replace('"', "'")
             header.hName, header.hValue = "Reason", f'SIP;cause={code};text="{text}"'
@@ -203,6 +208,12 @@ class Leg(pj.Call):
         self._connect()
         if self._up:
             self._tell_media()
+
+    @guarded
+    def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:  # noqa: N802
+        """An offer or answer of ours is about to go."""
+        offer = not prm.remSdp.wholeSdp
+        prm.sdp.wholeSdp = slim.slimmed(prm.sdp.wholeSdp, one_key=offer and not self._wiring.encrypted_only)
 
     @guarded
     def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:  # noqa: N802

@@ -1,7 +1,6 @@
 """The sockets: where SIP listens, and the DSCP marks of all that leaves (RFC 4594)."""
 
 import contextlib
-import ctypes
 import errno
 import os
 import socket
@@ -14,14 +13,15 @@ import structlog
 
 from jibri_sip.errors import AddressUnavailable, FileUnreadable, GatewayError, PortInUse
 from jibri_sip.sip.certificates import system_authorities
+from jibri_sip.sip.sending import try_tcp_first
 from jibri_sip.sip.settings import SipSettings, Tls
 
 log = structlog.get_logger(__name__)
 
 _OS_ERRORS = 120_000
 """PJSIP's status for errno N is this plus N (PJ_ERRNO_START_SYS)."""
-_DISABLE_TCP_SWITCH = 4
-"""Its place among the leading integers of pjsip_cfg_t.endpt."""
+_TCP_CONNECT_S = 0.7
+"""How long a request that is too large for UDP waits for a TCP connection, before it goes by UDP after all."""
 _DSCP_SHIFT = 2
 """The DSCP is the upper six bits of the IP header's octet."""
 
@@ -43,17 +43,6 @@ class Ports:
     address: str
 
 
-def stay_on_udp() -> None:
-    """Send large requests by UDP too.
-
-    PJSIP would try TCP from 1300 bytes on (RFC 3261 section 18.1.1), and our INVITE is larger: where a firewall drops
-    the SYN, the call would die after 32 s without anything sent. Who wants TCP writes `;transport=tcp`.
-    """
-    library = ctypes.CDLL("libpjsip.so.2")
-    config = (ctypes.c_int * 13).in_dll(library, "pjsip_sip_cfg_var")
-    config[_DISABLE_TCP_SWITCH] = 1
-
-
 def dscp(value: int) -> pj.pj_qos_params:
     """PJSIP's way to say a DSCP mark."""
     params = pj.pj_qos_params()
@@ -71,15 +60,17 @@ def listen(endpoint: pj.Endpoint, settings: SipSettings) -> Ports:
     """
     host = settings.signalling_host or settings.host
     port = settings.port or _free_port(host)
-    address = _create(endpoint, pj.PJSIP_TRANSPORT_UDP, _config(settings, port), host)
+    _, address = _create(endpoint, pj.PJSIP_TRANSPORT_UDP, _config(settings, port), host)
     udp = _port(address)
     tcp = tls = None
     if settings.tcp:
-        tcp = _port(_create(endpoint, pj.PJSIP_TRANSPORT_TCP, _config(settings, udp), host))
+        listener, where = _create(endpoint, pj.PJSIP_TRANSPORT_TCP, _config(settings, udp), host)
+        tcp = _port(where)
+        try_tcp_first(listener, _TCP_CONNECT_S)
     if settings.tls is not None:
         config = _config(settings, settings.tls.port)
         _add_tls(config.tlsConfig, settings.tls)
-        tls = _port(_create(endpoint, pj.PJSIP_TRANSPORT_TLS, config, host))
+        tls = _port(_create(endpoint, pj.PJSIP_TRANSPORT_TLS, config, host)[1])
     return Ports(udp, tcp, tls, address)
 
 
@@ -124,14 +115,13 @@ def _add_tls(config: pj.TlsConfig, tls: Tls) -> None:
     config.proto = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | pj.PJ_SSL_SOCK_PROTO_TLS1_3
 
 
-def _create(endpoint: pj.Endpoint, kind: int, config: pj.TransportConfig, host: str) -> str:
+def _create(endpoint: pj.Endpoint, kind: int, config: pj.TransportConfig, host: str) -> tuple[int, str]:
     names = {pj.PJSIP_TRANSPORT_UDP: "UDP", pj.PJSIP_TRANSPORT_TCP: "TCP", pj.PJSIP_TRANSPORT_TLS: "TLS"}
     try:
         transport = endpoint.transportCreate(kind, config)
     except pj.Error as error:
         _explain(error, f"{names[kind]} port {config.port} on {host}")
-    address: str = endpoint.transportGetInfo(transport).localName
-    return address
+    return transport, endpoint.transportGetInfo(transport).localName
 
 
 def _explain(error: pj.Error, where: str) -> NoReturn:

@@ -7,6 +7,8 @@ import secrets
 import time
 from typing import Self
 
+from tests.peer.raw import spelled_out
+
 _REALM = "provider.test"
 _AUTHENTICATE = {"REGISTER": (401, "WWW-Authenticate", "Authorization")}
 _PROXY = (407, "Proxy-Authenticate", "Proxy-Authorization")
@@ -82,7 +84,7 @@ class SipProvider(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
         """Answer a request."""
-        message = data.decode()
+        message = spelled_out(data.decode())
         method = message.split(" ", 1)[0]
         if not message.strip():
             self._kept_alive.set()

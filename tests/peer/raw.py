@@ -8,10 +8,25 @@ from typing import Self
 
 _TIMEOUT_S = 5.0
 _FINAL = 200
+_LONG_NAMES = {
+    "c": "Content-Type",
+    "f": "From",
+    "i": "Call-ID",
+    "k": "Supported",
+    "l": "Content-Length",
+    "m": "Contact",
+    "r": "Refer-To",
+    "b": "Referred-By",
+    "t": "To",
+    "v": "Via",
+    "x": "Session-Expires",
+}
 
 
 class RawCaller(asyncio.DatagramProtocol):
     """A UDP socket of its own, and the few header fields of one dialog; an async context manager."""
+
+    protocol = "UDP"
 
     def __init__(self, port: int, user: str = "demo", host: str = "127.0.0.1") -> None:
         self._host = host
@@ -25,6 +40,7 @@ class RawCaller(asyncio.DatagramProtocol):
         self.local = ""
         self.wants_rport = True
         self.received: asyncio.Queue[str] = asyncio.Queue()
+        self.octets = 0
         self._transport: asyncio.DatagramTransport
 
     async def __aenter__(self) -> Self:
@@ -39,8 +55,9 @@ class RawCaller(asyncio.DatagramProtocol):
         self._transport.close()
 
     def datagram_received(self, data: bytes, _address: object) -> None:
-        """Keep what comes."""
-        self.received.put_nowait(data.decode())
+        """Keep what comes, and the size of the last of it."""
+        self.octets = len(data)
+        self.received.put_nowait(spelled_out(data.decode()))
 
     def send(self, message: str) -> None:
         """Send a message as it is, lines ended by CRLF."""
@@ -54,7 +71,7 @@ class RawCaller(asyncio.DatagramProtocol):
             self.branch = f"z9hG4bK{secrets.token_hex(8)}"
         remote = f"<{self.uri}>" + (f";tag={self.remote_tag}" if self.remote_tag and method != "CANCEL" else "")
         fields = {
-            "Via": f"SIP/2.0/UDP {self.local};branch={self.branch}{';rport' * self.wants_rport}",
+            "Via": f"SIP/2.0/{self.protocol} {self.local};branch={self.branch}{';rport' * self.wants_rport}",
             "Max-Forwards": "70",
             "From": f"<sip:raw@{self.local}>;tag={self.tag}",
             "To": remote,
@@ -100,6 +117,12 @@ class RawCaller(asyncio.DatagramProtocol):
                 if tag:
                     self.remote_tag = tag[1]
                 return int(match[1]), text
+
+
+def spelled_out(message: str) -> str:
+    """The message with the long names of its header fields (RFC 3261 section 7.3.3)."""
+    head, empty, body = message.partition("\r\n\r\n")
+    return re.sub(r"(?m)^([a-z]):[ \t]*", lambda name: f"{_LONG_NAMES.get(name[1], name[1])}: ", head) + empty + body
 
 
 def sdp(*media: str) -> str:

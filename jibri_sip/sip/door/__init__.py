@@ -22,7 +22,8 @@ class DoorError(Exception):
 def open_door(judge: Judge, *, refusal_text: str, retry_after_s: int, keep_alive_s: int) -> None:
     """Have each request outside a dialog judged; on the PJSIP thread, after `libInit`. It ends with PJSIP.
 
-    Peers behind a router that knows nothing of SIP are answered and called where their messages come from.
+    Peers behind a router that knows nothing of SIP are answered and called where their messages come from. Over TCP and
+    TLS, requests of more than 64 kB are refused with 513.
 
     Args:
         judge: says what becomes of a request.
@@ -49,7 +50,11 @@ def open_door(judge: Judge, *, refusal_text: str, retry_after_s: int, keep_alive
         return verdict.code
 
     ffi.def_extern(name="door_judge")(answer)
-    status = lib.door_open(refusal_text.encode(), retry_after_s) or lib.door_correct_addresses(keep_alive_s)
+    status = (
+        lib.door_open(refusal_text.encode(), retry_after_s)
+        or lib.door_correct_addresses(keep_alive_s)
+        or lib.door_refuse_oversize()
+    )
     if status != 0:
         raise DoorError(f"PJSIP's status {status}")
 

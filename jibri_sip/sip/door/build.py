@@ -26,6 +26,10 @@ _DECLARATIONS = """
     void door_resolved(int query);
     extern "Python+C" void door_resolve(int query, const char *host, int port, int transport);
     int door_media_sockets(int call, int media, int *rtp, int *rtcp);
+    int door_try_tcp_first(int transport, int timeout_ms);
+    int door_refuse_oversize(void);
+    void door_withdraw(const char *name);
+    void door_write_compact(void);
     extern "Python+C" int door_judge(const char *address, const char *message, int length);
 """
 

@@ -34,7 +34,7 @@ static pj_bool_t is_of_a_dialog(const pjsip_rx_data *rdata) {
            pjsip_ua_find_dialog(&rdata->msg_info.cid->id, tag, &rdata->msg_info.from->tag, PJ_FALSE) != NULL;
 }
 
-static pj_bool_t on_rx_request(pjsip_rx_data *rdata) {
+int door_turns_away(pjsip_rx_data *rdata) {
     int verdict;
 
     if (is_of_a_dialog(rdata))
@@ -48,6 +48,8 @@ static pj_bool_t on_rx_request(pjsip_rx_data *rdata) {
     answer_pool = NULL;
     return verdict != VERDICT_PASS;
 }
+
+static pj_bool_t on_rx_request(pjsip_rx_data *rdata) { return door_turns_away(rdata); }
 
 static void add_once(pjsip_tx_data *tdata, const char *name, const char *value) {
     pj_str_t n, v;

@@ -25,4 +25,23 @@ int door_resolve_here(void);
 int door_add_server(const char *address, int port, int transport);
 void door_resolved(int query);
 
+/* From now on a request that PJSIP moves from UDP to TCP for its size (RFC 3261 section 18.1.1) goes by UDP after all
+ * when no connection comes about within `timeout_ms`, and at once for the next ten minutes. `transport` is PJSUA's
+ * number of the TCP listener. On the PJSIP thread. Returns PJSIP's status, 0 for success. */
+int door_try_tcp_first(int transport, int timeout_ms);
+
+/* From now on a request over TCP or TLS that is larger than PJSIP's buffer is answered 513 and passed over; where not
+ * even its header fits, its connection ends. On the PJSIP thread, once PJSUA is initialised. Returns PJSIP's status. */
+int door_refuse_oversize(void);
+
+/* Whether this request is not let in; it has its answer then, if it gets one. */
+struct pjsip_rx_data;
+int door_turns_away(struct pjsip_rx_data *rdata);
+
+/* From now on a method or an option is not in Allow or Supported of our messages. On the PJSIP thread. */
+void door_withdraw(const char *name);
+
+/* From now on our messages have the short names of header fields (RFC 3261 section 7.3.3). On the PJSIP thread. */
+void door_write_compact(void);
+
 #endif

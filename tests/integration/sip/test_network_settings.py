@@ -54,7 +54,7 @@ async def test_public_address() -> None:
         invite = await peer.awaited("INVITE")
         assert f"Via: SIP/2.0/UDP 192.0.2.9:{gateway.endpoint.ports.udp}" in invite
         assert re.search(r"(?m)^Contact: <sip:[^>]*192\.0\.2\.9:", invite)
-        assert re.findall(r"(?m)^c=IN IP4 (\S+)", invite) == ["192.0.2.9"] * 2
+        assert set(re.findall(r"(?m)^c=IN IP4 (\S+)", invite)) == {"192.0.2.9"}
         assert "127.0.0.1" not in re.sub(r"(?m)^(INVITE|To).*$", "", invite)
         await call.hangup()
 

@@ -14,6 +14,7 @@ from jibri_sip.sip.events import Ended
 from jibri_sip.sip.settings import SipSettings, Tls
 from tests.jicofo.server import write_certificate
 from tests.peer import gateway_devices
+from tests.peer.raw import spelled_out
 from tests.running_gateway import free_port
 
 SOON_S = 15.0
@@ -40,7 +41,7 @@ class TlsServer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         while head := await reader.readuntil(b"\r\n\r\n"):
-            message = head.decode()
+            message = spelled_out(head.decode())
             length = re.search(r"(?im)^content-length:\s*(\d+)", message)
             await reader.readexactly(int(length[1]) if length else 0)
             if message.startswith("INVITE "):

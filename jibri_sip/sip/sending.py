@@ -1,0 +1,33 @@
+"""How our messages go out: small, and by TCP where they are too large for UDP (RFC 3261 section 18.1.1)."""
+
+from importlib import import_module
+from typing import Any
+
+from jibri_sip.sip.door import DoorError
+
+_NOT_OFFERED = ("SUBSCRIBE", "NOTIFY", "MESSAGE", "REFER", "replaces", "norefersub")
+"""Methods and options that PJSIP would say it has, though their requests get nothing here."""
+
+
+def speak_briefly() -> None:
+    """Write short names of header fields, and no word of what we do not do; on the PJSIP thread, after `libInit`."""
+    native: Any = import_module("jibri_sip.sip.door._door")
+    for name in _NOT_OFFERED:
+        native.lib.door_withdraw(name.encode())
+    native.lib.door_write_compact()
+
+
+def try_tcp_first(listener: int, timeout_s: float) -> None:
+    """Have requests that go by TCP for their size fall back to UDP where no connection comes about in time.
+
+    Args:
+        listener: PJSUA's number of the TCP transport.
+        timeout_s: that time, in seconds. A peer that let it pass is not tried again for ten minutes.
+
+    Raises:
+        DoorError: there is no such transport.
+    """
+    native: Any = import_module("jibri_sip.sip.door._door")
+    status = native.lib.door_try_tcp_first(listener, int(timeout_s * 1000))
+    if status != 0:
+        raise DoorError(f"PJSIP's status {status}")

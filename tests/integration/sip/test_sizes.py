@@ -1,0 +1,204 @@
+"""Large messages, ours and others': which transport they take, and what is too large (RFC 3261 section 18.1.1)."""
+
+import asyncio
+import contextlib
+import re
+import secrets
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from jibri_sip.sip.call import Call
+from tests.integration.sip.conftest import Gateway
+from tests.peer.raw import AUDIO, VIDEO, RawCaller, sdp, spelled_out
+from tests.peer.raw_stream import RawStreamCaller
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_NAME = "Besprechungsraum Zürich-Nord, 3. Stock (12 Personen)"
+_LARGE = {"X-Deployment": "d" * 300}
+_UDP_LIMIT = 1300
+_FALL_BACK_S = 1.0
+_MESSAGE_TOO_LARGE = 513
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def callee(gateway: Gateway) -> AsyncIterator[RawCaller]:
+    """Somebody with a UDP port to call, whose TCP port is nobody's yet."""
+    async with RawCaller(gateway.endpoint.ports.udp) as listening:
+        yield listening
+
+
+@contextlib.contextmanager
+def black_hole(address: str) -> Iterator[None]:
+    """A TCP port that takes no connection and says nothing: its queue is full, so the kernel drops each SYN."""
+    host, _, port = address.rpartition(":")
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(socket.socket())
+        listener.bind((host, int(port)))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((host, int(port)))
+        yield
+
+
+async def arrival_s(gateway: Gateway, callee: RawCaller) -> tuple[float, str]:
+    """Dial with a large INVITE, and refuse it; after how many seconds it came by UDP, and its text."""
+    started = time.monotonic()
+    call = await gateway.endpoint.dial(f"sip:raw@{callee.local}", headers=_LARGE)
+    invite = await callee.awaited("INVITE")
+    elapsed = time.monotonic() - started
+    callee.respond(invite, "486 Busy Here")
+    await callee.awaited("ACK")
+    assert (await call.wait_ended()).code == 486
+    return elapsed, invite
+
+
+async def test_our_messages_fit_into_udp(gateway: Gateway, callee: RawCaller) -> None:
+    """INVITE and BYE stay under 1,300 bytes, with a name and a room as long as they mostly are, and keys for SRTP.
+
+    40 bytes are left for addresses that are longer than those of loopback.
+    """
+    call = await gateway.endpoint.dial(f"sip:sales.north.europe@{callee.local}", caller_name="Besprechung Zürich 3")
+    invite = await callee.awaited("INVITE")
+    sizes = {"INVITE": callee.octets}
+    assert "Via: SIP/2.0/UDP" in invite
+    assert invite.count("a=crypto:") == len(re.findall("m=(?:audio|video)", invite))
+    callee.respond(invite, "200 OK", sdp(AUDIO, VIDEO))
+    await callee.awaited("ACK")
+    await call.hangup(480, "The meeting has ended for everybody")
+    bye = await callee.awaited("BYE")
+    sizes["BYE"] = callee.octets
+    callee.respond(bye, "200 OK")
+    assert max(sizes.values()) <= _UDP_LIMIT - 40, sizes
+
+
+async def test_large_request_without_tcp(gateway: Gateway, callee: RawCaller) -> None:
+    """Where TCP is refused, a large INVITE goes by UDP at once."""
+    elapsed, invite = await arrival_s(gateway, callee)
+    assert len(invite.encode()) > _UDP_LIMIT
+    assert "Via: SIP/2.0/UDP" in invite
+    assert elapsed < _FALL_BACK_S
+
+
+async def test_large_request_into_a_black_hole(gateway: Gateway, callee: RawCaller) -> None:
+    """Where TCP is met with silence, it goes by UDP within a second, and the next one does not wait again."""
+    with black_hole(callee.local):
+        elapsed, invite = await arrival_s(gateway, callee)
+        assert "Via: SIP/2.0/UDP" in invite
+        assert 0.5 < elapsed < _FALL_BACK_S
+        elapsed, _ = await arrival_s(gateway, callee)
+        assert elapsed < 0.4
+
+
+async def test_cancelled_while_tcp_is_tried(gateway: Gateway, callee: RawCaller) -> None:
+    """A call that is given up before its INVITE went anywhere is cancelled as soon as the peer may be told."""
+    with black_hole(callee.local):
+        call = await gateway.endpoint.dial(f"sip:raw@{callee.local}", headers=_LARGE)
+        await call.hangup()
+        invite = await callee.awaited("INVITE")
+        callee.respond(invite, "180 Ringing")
+        callee.respond(await callee.awaited("CANCEL"), "200 OK")
+        callee.respond(invite, "487 Request Terminated")
+        await callee.awaited("ACK")
+        assert not (await asyncio.wait_for(call.wait_ended(), 5)).answered
+
+
+async def test_large_request_by_tcp(gateway: Gateway, callee: RawCaller) -> None:
+    """Where TCP is taken, a large INVITE comes by it, is answered there, and the call is up."""
+    connections: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    host, _, port = callee.local.rpartition(":")
+    server = await asyncio.start_server(lambda *pair: connections.put_nowait(pair), host, int(port))
+    async with server:
+        call = await gateway.endpoint.dial(f"sip:raw@{callee.local}", headers=_LARGE)
+        reader, writer = await asyncio.wait_for(connections.get(), 5)
+        invite = spelled_out((await reader.readuntil(b"\r\n\r\n")).decode())
+        assert "Via: SIP/2.0/TCP" in invite
+        assert callee.received.empty()
+        callee.send = lambda message: writer.write(message.encode())  # type: ignore[method-assign]
+        callee.respond(invite, "603 Decline")
+        assert (await call.wait_ended()).code == 603
+        writer.close()
+
+
+async def taken(gateway: Gateway, caller: RawCaller, size: int) -> Call:
+    """The call of an INVITE of this size, which is refused."""
+    caller.call_id, caller.remote_tag = secrets.token_hex(8), ""
+    caller.request("INVITE", sdp(AUDIO, VIDEO), {f"X-Filler-{n}": "f" * 1000 for n in range(size // 1015)})
+    call = await gateway.take()
+    await call.reject(486, "Busy")
+    assert (await caller.response())[0] == 486
+    caller.request("ACK")
+    return call
+
+
+@pytest.mark.parametrize("size", [12_000, 24_000, 60_000])
+async def test_large_invite_over_udp(gateway: Gateway, size: int) -> None:
+    """An INVITE of many kB, as an SBC with many codecs and header fields sends it, is read whole."""
+    async with RawCaller(gateway.endpoint.ports.udp) as caller:
+        call = await taken(gateway, caller, size)
+        assert len(call.headers[f"x-filler-{size // 1015 - 1}"][0]) == 1000
+
+
+async def test_large_invite_over_tcp(gateway: Gateway) -> None:
+    """The same by TCP; more than 64 kB are refused with 513, and the connection goes on."""
+    assert gateway.endpoint.ports.tcp is not None
+    async with RawStreamCaller(gateway.endpoint.ports.tcp) as caller:
+        await taken(gateway, caller, 48_000)
+        for size in (70_000, 3_000_000):
+            caller.remote_tag = ""
+            caller.request("INVITE", "x" * size)
+            assert (await caller.response())[0] == _MESSAGE_TOO_LARGE
+            caller.request("ACK")
+        await taken(gateway, caller, 48_000)
+        assert not caller.closed.is_set()
+    assert gateway.incoming.empty()
+
+
+async def test_endless_header_over_tcp(gateway: Gateway) -> None:
+    """A header that does not end within 64 kB costs its connection, though a call waits on it, and nothing else."""
+    assert gateway.endpoint.ports.tcp is not None
+    async with RawStreamCaller(gateway.endpoint.ports.tcp) as caller:
+        caller.request("INVITE", sdp(AUDIO))
+        call = await gateway.take()
+        caller.send("INVITE sip:demo@127.0.0.1 SIP/2.0\r\nX-Filler: " + "f" * 200_000)
+        await asyncio.wait_for(caller.closed.wait(), 5)
+        await call.hangup()
+        await call.wait_ended()
+    async with RawStreamCaller(gateway.endpoint.ports.tcp) as caller:
+        await taken(gateway, caller, 5_000)
+
+
+async def test_endless_body_over_tcp(gateway: Gateway) -> None:
+    """A body that would be read for hours is refused, and its connection closed."""
+    assert gateway.endpoint.ports.tcp is not None
+    async with RawStreamCaller(gateway.endpoint.ports.tcp) as caller:
+        invite = caller.request("OPTIONS", headers={"Max-Forwards": "69"})
+        assert (await caller.response())[0] == 200
+        caller.send(invite.replace("OPTIONS", "INVITE").replace("Content-Length: 0", "l : 300000000") + "f" * 100_000)
+        assert (await caller.response())[0] == _MESSAGE_TOO_LARGE
+        await asyncio.wait_for(caller.closed.wait(), 5)
+    assert gateway.incoming.empty()
+
+
+async def test_fragmented_invites() -> None:
+    """Large INVITEs over UDP once more, through a network of 1,500 bytes a packet: their fragments are put together."""
+    script = (
+        "ip link set lo mtu 1500 up && "
+        f"{sys.executable} -m pytest -q -p no:cacheprovider {__file__} -k 'invite_over_udp' && "
+        "awk '/^Ip:/ && n++ { print \"reassembled\", $16 }' /proc/net/snmp"
+    )
+    process = await asyncio.create_subprocess_exec(
+        "unshare", "--user", "--map-root-user", "--net", "sh", "-c", script, stdout=-1, stderr=-2
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, output.decode()
+    reassembled = re.search(r"reassembled (\d+)", output.decode())
+    assert reassembled is not None
+    assert int(reassembled[1]) > 0
