@@ -18,6 +18,7 @@ from typing import Any
 
 import pjsua2 as pj
 
+from jibri_sip.sip import native
 from tests.peer import devices
 from tests.peer.ports import free_port
 from tests.peer.raw import spelled_out
@@ -142,6 +143,8 @@ class Agent:
         self.endpoint.libInit(config)
         # Its INVITE is too large for UDP (RFC 3261 section 18.1.1), but the tests of UDP are meant so.
         (ctypes.c_int * 13).in_dll(ctypes.CDLL("libpjsip.so.2"), "pjsip_sip_cfg_var")[DISABLE_TCP_SWITCH] = 1
+        if self.options.nack:
+            native.install()
         devices.register(self.options.width, self.options.height, self.options.fps)
         devices.say(self.options.tone_hz)
         transport = pj.TransportConfig()
@@ -389,6 +392,7 @@ def main() -> None:
     parser.add_argument("--no-video", dest="video", action="store_false", help="answer without video")
     parser.add_argument("--srtp", type=int, default=0, choices=(0, 1, 2), help="never, optional, required")
     parser.add_argument("--keys", choices=("", "sdes", "dtls"), default="", help="the only way to agree on SRTP keys")
+    parser.add_argument("--nack", action="store_true", help="ask for lost packets, and send them again")
     parser.add_argument("--tls-certificate", default="", help="PEM file; listens on TLS then")
     parser.add_argument("--sips", action="store_true", help="be of that scheme (RFC 5630)")
     parser.add_argument("--tls-key", default="", help="PEM file")

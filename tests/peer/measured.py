@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import itertools
 import json
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.peer.authority import Certificate
+from tests.peer.lossy import LossyNetwork
 from tests.peer.seen import Seen
 
 _PR_SET_PDEATHSIG = 1
@@ -64,6 +66,8 @@ class MeasuredPeer:
         tls: its certificate; it listens on TLS then.
         authorities: PEM file of whom it trusts as a TLS client.
         sips: be of that scheme, as its callers must be then.
+        nack: ask for lost packets and send them again, as we do; else it is as PJSIP comes.
+        network: what its packets have to pass.
         log: file for PJSIP's log.
     """
 
@@ -82,6 +86,8 @@ class MeasuredPeer:
         tls: Certificate | None = None,
         authorities: Path | None = None,
         sips: bool = False,
+        nack: bool = False,
+        network: LossyNetwork | None = None,
         log: Path | None = None,
     ) -> None:
         values = {
@@ -98,8 +104,8 @@ class MeasuredPeer:
         self._arguments = [f"{option}={value}" for option, value in values.items()]
         if tls is not None:
             self._arguments += [f"--tls-certificate={tls.file}", f"--tls-key={tls.key}"]
-        if sips:
-            self._arguments.append("--sips")
+        self._arguments += [f"--{flag}" for flag, wanted in (("sips", sips), ("nack", nack)) if wanted]
+        self._network = network
         if authorities is not None:
             self._arguments.append(f"--tls-authorities={authorities}")
         if log is not None:
@@ -133,6 +139,7 @@ class MeasuredPeer:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 20,
+            env={**os.environ, **(self._network.environment if self._network else {})},
             preexec_fn=_die_with_parent,
         )
         self._reader = asyncio.create_task(self._read())

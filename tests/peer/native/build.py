@@ -36,8 +36,25 @@ def _pkg_config(pjproject: Path, option: str) -> list[str]:
     return shlex.split(output)
 
 
+def _renamed_into_place(built: Path, target: Path) -> Path:
+    # A process may have the old one mapped.
+    fresh = HERE / f".{target.name}.{os.getpid()}"
+    fresh.write_bytes(built.read_bytes())
+    fresh.chmod(0o755)
+    return fresh.replace(target)
+
+
+def build_lossy() -> Path:
+    """Compile the bad network, and return the library's file."""
+    options = ["-O2", "-shared", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Wshadow", "-Werror"]
+    with tempfile.TemporaryDirectory() as work:
+        built = Path(work) / "lossy.so"
+        subprocess.run(["cc", *options, str(HERE / "lossy.c"), "-o", str(built), "-ldl"], check=True)
+        return _renamed_into_place(built, HERE / "lossy.so")
+
+
 def build(pjproject: Path) -> Path:
-    """Compile, and return the module's file."""
+    """Compile the devices, and return the module's file."""
     ffi = cffi.FFI()
     ffi.cdef(_DECLARATIONS)
     ffi.set_source(
@@ -52,17 +69,11 @@ def build(pjproject: Path) -> Path:
         py_limited_api=True,
     )
     with tempfile.TemporaryDirectory() as work:
-        built = Path(ffi.compile(tmpdir=work))
-        target = HERE / f"{MODULE}.abi3.so"
-        # Renamed into place: a process may have the old one mapped.
-        fresh = HERE / f".{MODULE}.{os.getpid()}"
-        fresh.write_bytes(built.read_bytes())
-        fresh.chmod(0o755)
-        fresh.replace(target)
-    return target
+        return _renamed_into_place(Path(ffi.compile(tmpdir=work)), HERE / f"{MODULE}.abi3.so")
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     build(Path(sys.argv[1]))
+    build_lossy()

@@ -1,0 +1,69 @@
+"""A bad network around a peer's program: RTP and RTCP lost and delayed, each way (native/lossy.c, by LD_PRELOAD)."""
+
+import mmap
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+LIBRARY = Path(__file__).parent / "native" / "lossy.so"
+
+Way = Literal["out", "in"]
+_PLACES: dict[Way, int] = {"out": 0, "in": 1}
+_WAY = struct.Struct("@dddQQQQ")
+_OUTAGE_AT = struct.calcsize("@dddQ")
+_COUNTS = struct.Struct("@QQ")
+_COUNTS_AT = struct.calcsize("@dddQQ")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One direction.
+
+    Attributes:
+        loss: share of packets lost, 0 to 1.
+        burst: mean length of a loss, in packets; 0 for losses that know nothing of each other.
+        delay_ms: time on the way.
+        seed: of what is lost; the same seed loses the same packets.
+    """
+
+    loss: float = 0.0
+    burst: float = 0.0
+    delay_ms: float = 0.0
+    seed: int = 1
+
+    def packed(self) -> bytes:
+        """As native/lossy.c reads it: Gilbert's model."""
+        to_good = 1 / self.burst if self.burst else 1 - self.loss
+        to_bad = self.loss * to_good / (1 - self.loss)
+        return _WAY.pack(to_bad, to_good, self.delay_ms, self.seed, 0, 0, 0)
+
+
+class LossyNetwork:
+    """The network of one program; `environment` puts it there.
+
+    Args:
+        control: a file of its own, which is made.
+    """
+
+    def __init__(self, control: Path) -> None:
+        control.write_bytes(Line().packed() * len(_PLACES))
+        self.environment: Mapping[str, str] = {"LD_PRELOAD": str(LIBRARY), "LOSSY_CONTROL": str(control)}
+        with control.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), 0)
+
+    def set(self, way: Way, line: Line) -> None:
+        """Have a direction be like this from now on, counters at zero: `out` of the program, or `in`."""
+        start = _PLACES[way] * _WAY.size
+        self._memory[start : start + _WAY.size] = line.packed()
+
+    def cut(self, *, off: bool) -> None:
+        """Lose everything, both ways, or no longer so."""
+        for place in _PLACES.values():
+            struct.pack_into("@Q", self._memory, place * _WAY.size + _OUTAGE_AT, int(off))
+
+    def counts(self, way: Way) -> tuple[int, int]:
+        """Packets that passed, and that were lost."""
+        passed, lost = _COUNTS.unpack_from(self._memory, _PLACES[way] * _WAY.size + _COUNTS_AT)
+        return passed, lost
