@@ -84,6 +84,7 @@ class Jicofo(ClientXMPP):
         authority: certificate to trust.
         pending_timeout_s: how long an instance may take until `on`; jicofo's default is 90 s.
         retries: how many more instances are tried; jicofo's default is 5.
+        room: the brewery.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Jicofo(ClientXMPP):
         *,
         pending_timeout_s: float = 90.0,
         retries: int = 5,
+        room: str = BREWERY,
     ) -> None:
         super().__init__(f"{user}@{AUTH_DOMAIN}", password)
         self.instances: dict[str, Instance] = {}
@@ -102,6 +104,7 @@ class Jicofo(ClientXMPP):
         self._port = port
         self._pending_timeout_s = pending_timeout_s
         self._retries = retries
+        self._room = room
         self._in = asyncio.Event()
         self._seen = asyncio.Event()
         self._retrying: asyncio.Task[None] | None = None
@@ -114,7 +117,7 @@ class Jicofo(ClientXMPP):
     @property
     def brewery(self) -> str:
         """Its room's address."""
-        return f"{BREWERY}@{BREWERY_DOMAIN}"
+        return f"{self._room}@{BREWERY_DOMAIN}"
 
     async def __aenter__(self) -> Self:
         """Enter the brewery."""

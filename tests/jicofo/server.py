@@ -46,7 +46,7 @@ VirtualHost "{auth}"
 
 Component "{muc}" "muc"
     muc_room_locking = false
-    muc_room_default_public_jids = true
+    muc_room_default_public_jids = {public_jids}
 """
 
 
@@ -58,10 +58,17 @@ class BreweryServer:
         accounts: users and passwords.
         encrypted: whether clients must use TLS.
         hibernation_s: how long a stream can be resumed (XEP-0198).
+        public_jids: whether everybody in a new room sees who the others are; else only who may configure it.
     """
 
     def __init__(
-        self, directory: Path, accounts: Mapping[str, str], *, encrypted: bool = True, hibernation_s: int = 60
+        self,
+        directory: Path,
+        accounts: Mapping[str, str],
+        *,
+        encrypted: bool = True,
+        hibernation_s: int = 60,
+        public_jids: bool = True,
     ) -> None:
         self.port = free_port()
         self.authority = directory / "ca.pem"
@@ -69,6 +76,7 @@ class BreweryServer:
         self._accounts = accounts
         self._encrypted = encrypted
         self._hibernation_s = hibernation_s
+        self._public_jids = public_jids
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -118,6 +126,7 @@ class BreweryServer:
             port=self.port,
             encryption=str(self._encrypted).lower(),
             hibernation=self._hibernation_s,
+            public_jids=str(self._public_jids).lower(),
             auth=AUTH_DOMAIN,
             muc=BREWERY_DOMAIN,
             certificate=lua_string(str(self.authority)),

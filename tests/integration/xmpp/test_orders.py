@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -17,8 +18,9 @@ from jibri_sip.session.news import Availability, Happening, InstanceNews
 from jibri_sip.session.orders import ServiceOrder
 from jibri_sip.xmpp.brewery import Breweries
 from jibri_sip.xmpp.client import USUAL, Pace
-from tests.integration.xmpp.conftest import environment
+from tests.integration.xmpp.conftest import ACCOUNTS, environment
 from tests.jicofo import BreweryServer, Jicofo, SipSession, Wire
+from tests.jicofo.server import BREWERY_DOMAIN
 from tests.unit.fixed_control import FixedControl
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -201,6 +203,38 @@ async def test_what_is_ordered(server: BreweryServer, jicofo: Jicofo) -> None:
         assert (order.sip_address, order.caller_name, order.usage_timeout_s) == (ADDRESS, "Board", 60.0)
         assert order.target.config_overrides == {"analytics.rtcstatsEnabled": True}
         assert order.environment == f"one-127.0.0.1:{server.port}"
+
+
+async def test_two_breweries_of_one_environment(tmp_path: Path) -> None:
+    """Both are entered and kept informed, orders of either are taken; in a room of its own all see who it is."""
+    async with BreweryServer(tmp_path, ACCOUNTS, public_jids=False) as server:
+        second = {"domain": BREWERY_DOMAIN, "room": "second", "nickname": "one"}
+        raw = environment(server, "one", sip_control_muc=second)
+        breweries = Breweries(
+            Settings.model_validate({"meeting": {"base_url": "https://meet.example.com"}, "xmpp": [raw]}),
+            control := OneSession(),
+            lambda _name, _host: None,
+            lambda _error: None,
+        )
+        async with (
+            AsyncExitStack() as stack,
+            Jicofo(server.port, "focus", ACCOUNTS["focus"], server.authority) as first,
+        ):
+            stack.push_async_callback(breweries.close)
+            breweries.open()
+            await first.wait_for(lambda: "one" in first.instances)
+            late = Jicofo(server.port, "other", ACCOUNTS["other"], server.authority, room="second")
+            other = await stack.enter_async_context(late)
+            await other.wait_for(lambda: "one" in other.instances)
+            # The room was made by who came first, the gateway, which has opened real addresses to all.
+            assert other.instances["one"].real_jid.startswith("jibri@")
+            session = await other.order(ROOM, ADDRESS)
+            assert session.told == [("pending", None, None)]
+            await first.wait_for(lambda: not first.instances["one"].idle)
+            await other.wait_for(lambda: not other.instances["one"].idle)
+            control.end(errors.PeerHungUp())
+            await other.wait_for(lambda: session.state == "off")
+            await first.wait_for(lambda: first.instances["one"].available)
 
 
 async def test_lost_connections(server: BreweryServer, jicofo: Jicofo) -> None:
