@@ -44,6 +44,8 @@ PJSUA_CALL_VID_STRM_START_TRANSMIT: int
 PJSUA_DESTROY_NO_NETWORK: int
 PJSUA_DTMF_METHOD_RFC2833: int
 PJSUA_DTMF_METHOD_SIP_INFO: int
+PJSUA_IPV6_DISABLED: int
+PJSUA_IPV6_ENABLED_USE_IPV6_ONLY: int
 PJSUA_SIP_TIMER_OPTIONAL: int
 PJ_LOG_HAS_SENDER: int
 PJ_QOS_PARAM_HAS_DSCP: int
@@ -193,6 +195,7 @@ class SrtpOpt:
     keyings: IntVector
 
 class AccountMediaConfig:
+    ipv6Use: int
     transportConfig: TransportConfig
     srtpUse: int
     srtpSecureSignaling: int

@@ -11,6 +11,7 @@ import structlog
 
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.sip import message
+from jibri_sip.sip.addresses import EVERY_ADDRESS, told_address
 from jibri_sip.sip.settings import SipSettings
 from jibri_sip.sip.transport import dscp
 
@@ -34,7 +35,6 @@ _LONGEST_PAUSE_S = 300
 _RETRIED = frozenset({408, 480, 500, 502, 503, 504})
 """What PJSIP itself tries again after, as it does after 6xx; for the rest it gives up (pjsua_acc.c)."""
 _GLOBAL = 600
-_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (compared with, not bound to)
 
 
 def account_config(settings: SipSettings, identity: str, screen: int, camera: int) -> pj.AccountConfig:
@@ -125,8 +125,11 @@ def _configure_video(config: pj.AccountVideoConfig, screen: int, camera: int) ->
 
 
 def _configure_media(config: pj.AccountMediaConfig, settings: SipSettings) -> None:
-    config.transportConfig.boundAddress = "" if settings.host in _EVERY_ADDRESS else settings.host
-    config.transportConfig.publicAddress = settings.public_address or ""
+    config.transportConfig.boundAddress = "" if settings.host in EVERY_ADDRESS else settings.host
+    config.transportConfig.publicAddress = told_address(settings)
+    # Else each offer asks DNS for this machine's name, to see what it has, and PJSIP stands still until DNS answers.
+    six = ":" in settings.host
+    config.ipv6Use = pj.PJSUA_IPV6_ENABLED_USE_IPV6_ONLY if six else pj.PJSUA_IPV6_DISABLED
     config.transportConfig.port = settings.rtp_port_first
     config.transportConfig.portRange = max(settings.rtp_port_last - settings.rtp_port_first - 1, 0)
     config.transportConfig.qosParams = dscp(settings.dscp_audio)
@@ -149,9 +152,7 @@ class Account(pj.Account):
         on_registered: told the outcome of each registration, on the PJSIP thread: the response's code and reason.
     """
 
-    def __init__(
-        self, uri: str, on_invite: Callable[["Account", int, str], None], config: pj.AccountConfig | None = None
-    ) -> None:
+    def __init__(self, uri: str, on_invite: Callable[["Account", int, str], None], config: pj.AccountConfig) -> None:
         super().__init__()
         self._config = config
         self.uri = uri
@@ -168,10 +169,14 @@ class Account(pj.Account):
             After how many seconds, about. Where PJSIP has given up, `register` is for the caller to call then.
         """
         pause = min(_AFTER_A_BLIP_S << min(failures - 1, 16), _LONGEST_PAUSE_S)
-        if self._config is not None:
-            _pause(self._config, pause)
-            self.modify(self._config)
+        _pause(self._config, pause)
+        self.modify(self._config)
         return pause
+
+    def move(self, address: str) -> None:
+        """Have media of our calls at another IP address."""
+        self._config.mediaConfig.transportConfig.publicAddress = address
+        self.modify(self._config)
 
     @staticmethod
     def is_given_up(code: int) -> bool:

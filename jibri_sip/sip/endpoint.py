@@ -17,9 +17,10 @@ from jibri_sip.dial_plan import SipAccount
 from jibri_sip.errors import DestinationInvalid, RegistrationFailed
 from jibri_sip.sip import codecs, message, native, trace, transport
 from jibri_sip.sip.account import Account, account_config, provider_config
+from jibri_sip.sip.addresses import EVERY_ADDRESS, AddressWatch
 from jibri_sip.sip.call import Call, Facts
 from jibri_sip.sip.certificates import Stack
-from jibri_sip.sip.door import open_door
+from jibri_sip.sip.door import move_to, open_door
 from jibri_sip.sip.events import CallEvent, Ended
 from jibri_sip.sip.guard import RETRY_AFTER_S, Guard
 from jibri_sip.sip.leg import Leg, Wiring
@@ -70,6 +71,7 @@ class Endpoint:
         self._settings = settings
         self._devices = devices
         self._on_incoming = on_incoming
+        self._watch = AddressWatch(6 if ":" in settings.host else 4, self._hear_of_address)
         self._thread = PjsipThread()
         self._loop: asyncio.AbstractEventLoop
         # Lives on the PJSIP thread, as do all that follow.
@@ -103,6 +105,7 @@ class Endpoint:
         except BaseException:
             await self.close()
             raise
+        self._watch.start()
         log.info("sip_listening", host=self._settings.host, udp=self.ports.udp, tcp=self.ports.tcp, tls=self.ports.tls)
 
     async def answers(self) -> None:
@@ -115,6 +118,7 @@ class Endpoint:
 
     async def close(self) -> None:
         """Hang up what is left and close the sockets, within seconds. Can be called again."""
+        self._watch.close()
         try:
             await asyncio.wait_for(self._thread.run(self._hang_up_all), _CLOSE_S)
             await self._wait_for_legs()
@@ -178,6 +182,10 @@ class Endpoint:
         if call.ended is None and not call.is_heard and self._resolver.give_up(invite.next_hop):
             self._thread.post(partial(self._try_next, call, invite))
 
+    def _hear_of_address(self, address: str, moved: bool) -> None:
+        follows = self._settings.host in EVERY_ADDRESS and not self._settings.public_address
+        self._thread.post(partial(self._move, address) if moved and follows else self._register_anew)
+
     def _take_refusal(self, call: Call, invite: Invite, refusal: Ended) -> None:
         if call.ended is None and self._resolver.give_up(invite.next_hop):
             self._thread.post(partial(self._try_next, call, invite))
@@ -212,12 +220,11 @@ class Endpoint:
         codecs.choose(endpoint, self._settings.audio_codecs, self._settings.picture)
         screen = self._open_devices(endpoint, names)
         camera = _video_device(endpoint, names.camera)
-        own = f"sip:jibri-sip@{ports.address}"
+        own = ports.uri
         self._account = self._add_account(own, screen, camera)
         if ports.tls is not None:
             # Only an account of that scheme says `sips` in Contact, which a call by it must (RFC 5630 section 5.1.1.1).
-            host = ports.address.rpartition(":")[0]
-            self._secure_account = self._add_account(f"sips:jibri-sip@{host}:{ports.tls}", screen, camera)
+            self._secure_account = self._add_account(ports.secure_uri, screen, camera)
             endpoint.secure_account = self._secure_account.getId()
             self._account.setDefault()
         self._provider_config = partial(provider_config, self._settings, own, screen=screen, camera=camera)
@@ -251,8 +258,9 @@ class Endpoint:
         return screen
 
     def _add_account(self, uri: str, screen: int, camera: int) -> Account:
-        account = Account(uri, self._take)
-        account.create(account_config(self._settings, uri, screen, camera))
+        config = account_config(self._settings, uri, screen, camera)
+        account = Account(uri, self._take, config)
+        account.create(config)
         return account
 
     def _sign_on(self, login: SipAccount) -> Provider:
@@ -287,6 +295,23 @@ class Endpoint:
         if account is not None:
             self._providers.remove(provider)
             account.shutdown()
+
+    def _move(self, address: str) -> None:
+        if self._settings.signalling_host is None:
+            self.ports = self.ports.at(address)
+            if self._account is not None:
+                self._account.uri = self.ports.uri
+            if self._secure_account is not None:
+                self._secure_account.uri = self.ports.secure_uri
+        for account in (self._account, self._secure_account, *(provider.account for provider in self._providers)):
+            if account is not None:
+                account.move(address)
+        move_to("" if self._settings.signalling_host else address)
+        self._register_anew()
+
+    def _register_anew(self) -> None:
+        for provider in self._providers:
+            provider.register()
 
     def _take(self, account: Account, call_id: int, invite: str) -> None:
         if self._wiring is None:

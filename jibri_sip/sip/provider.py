@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pjsua2 as pj
 import structlog
 
 from jibri_sip.errors import RegistrationFailed
@@ -75,6 +76,16 @@ class Provider:
         """When about the next attempt to register comes, in seconds; None while it is registered or does not."""
         return None if self._next_at is None else max(0.0, self._next_at - self._loop.time())
 
+    def register(self) -> None:
+        """Register anew, if it is to be registered at all; on the PJSIP thread."""
+        if self.account is None or not self._registers:
+            return
+        try:
+            self.account.setRegistration(True)
+        except pj.Error as error:
+            # An attempt is under way.
+            log.debug("not_registered_anew", account=self.uri, reason=error.reason)
+
     async def close(self) -> None:
         """Unregister; the account is gone afterwards."""
         if self._again is not None:
@@ -90,17 +101,13 @@ class Provider:
             pause = self.account.register_later(self._failures)
         self._loop.call_soon_threadsafe(self._note, code, reason, pause)
 
-    def _register(self) -> None:
-        if self.account is not None:
-            self.account.setRegistration(True)
-
     def _note(self, code: int, reason: str, pause: float | None) -> None:
         if self.account is None:
             return  # the answer to our signing off
         said_yes = _OK <= code < _REDIRECTED
         self._next_at = None if pause is None else self._loop.time() + pause
         if pause is not None and self.account.is_given_up(code):
-            self._again = self._loop.call_later(pause, self._post, self._register)
+            self._again = self._loop.call_later(pause, self._post, self.register)
         if said_yes and not self.is_registered:
             log.info("sip_registered", account=self.uri)
         elif not said_yes and (self.is_registered or not self.answer):

@@ -5,13 +5,14 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import pjsua2 as pj
 import structlog
 
 from jibri_sip.errors import AddressUnavailable, FileUnreadable, GatewayError, PortInUse
+from jibri_sip.sip.addresses import told_address
 from jibri_sip.sip.certificates import system_authorities
 from jibri_sip.sip.sending import try_tcp_first
 from jibri_sip.sip.settings import SipSettings, Tls
@@ -41,6 +42,21 @@ class Ports:
     tcp: int | None
     tls: int | None
     address: str
+
+    @property
+    def uri(self) -> str:
+        """Our own address, where a call has no other to be from."""
+        return f"sip:jibri-sip@{self.address}"
+
+    @property
+    def secure_uri(self) -> str:
+        """The same for calls by `sips`."""
+        return f"sips:jibri-sip@{self.address.rpartition(':')[0]}:{self.tls}"
+
+    def at(self, host: str) -> "Ports":
+        """The same ports at another IP address."""
+        host = f"[{host}]" if ":" in host else host
+        return replace(self, address=f"{host}:{self.udp}")
 
 
 def dscp(value: int) -> pj.pj_qos_params:
@@ -98,7 +114,7 @@ def _config(settings: SipSettings, port: int) -> pj.TransportConfig:
     config.port = port
     config.boundAddress = settings.signalling_host or settings.host
     # A proxy reaches us where we are, and tells the peers of itself.
-    config.publicAddress = "" if settings.signalling_host else settings.public_address or ""
+    config.publicAddress = "" if settings.signalling_host else told_address(settings)
     config.qosParams = dscp(settings.dscp_signalling)
     return config
 

@@ -1,6 +1,7 @@
 """An RTP socket that speaks PCMU (RFC 3551) from wherever a test wants it to."""
 
 import asyncio
+import socket
 from typing import Self
 
 
@@ -12,7 +13,8 @@ class PcmuSocket(asyncio.DatagramProtocol):
         number: sequence number of the last packet sent.
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, sock: socket.socket | None = None) -> None:
+        self._sock = sock
         self.heard: list[bytes] = []
         self._host = host
         self.number = 0
@@ -21,7 +23,8 @@ class PcmuSocket(asyncio.DatagramProtocol):
     async def __aenter__(self) -> Self:
         """Open the socket."""
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
+        where = None if self._sock is not None else (self._host, 0)
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=where, sock=self._sock)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -39,9 +42,16 @@ class PcmuSocket(asyncio.DatagramProtocol):
         self.heard.append(data)
 
     async def send(
-        self, port: int, packets: int, every_s: float = 0.01, ssrc: bytes = b"SSRC", payload_type: int = 0
+        self,
+        port: int,
+        packets: int,
+        *,
+        every_s: float = 0.01,
+        ssrc: bytes = b"SSRC",
+        payload_type: int = 0,
+        host: str = "127.0.0.1",
     ) -> None:
-        """Send that many packets of 20 ms to a port of 127.0.0.1; of another payload type, they are of no use."""
+        """Send that many packets of 20 ms to a port of that host; of another payload type, they are of no use."""
         for _ in range(packets):
             self.number += 1
             header = (
@@ -50,5 +60,5 @@ class PcmuSocket(asyncio.DatagramProtocol):
                 + (160 * self.number).to_bytes(4, "big")
                 + ssrc
             )
-            self._transport.sendto(header + b"\xff" * 160, ("127.0.0.1", port))
+            self._transport.sendto(header + b"\xff" * 160, (host, port))
             await asyncio.sleep(every_s)

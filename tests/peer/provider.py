@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 import secrets
+import socket
 import time
 from typing import Self
 
@@ -28,6 +29,7 @@ class SipProvider(asyncio.DatagramProtocol):
         password: its password; None to ask nobody for one.
         answers: final response to a call of the account, once it has shown who it is.
         grants_s: for how long it registers at most.
+        sock: the socket to use; None for one on 127.0.0.1.
 
     Attributes:
         requests: all that came.
@@ -36,7 +38,15 @@ class SipProvider(asyncio.DatagramProtocol):
         fails_with: what it answers to REGISTER while something is wrong with it; 0 for nothing wrong.
     """
 
-    def __init__(self, user: str, password: str | None, answers: int = 486, grants_s: int = 3600) -> None:
+    def __init__(
+        self,
+        user: str,
+        password: str | None,
+        answers: int = 486,
+        grants_s: int = 3600,
+        sock: socket.socket | None = None,
+    ) -> None:
+        self._sock = sock
         self.fails_with = 0
         self._grants_s = grants_s
         self.requests: list[str] = []
@@ -54,7 +64,8 @@ class SipProvider(asyncio.DatagramProtocol):
     async def __aenter__(self) -> Self:
         """Open the socket."""
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
+        where = None if self._sock is not None else ("127.0.0.1", 0)
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=where, sock=self._sock)
         self.port = self._transport.get_extra_info("sockname")[1]
         return self
 

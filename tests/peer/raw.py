@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import socket
 from collections.abc import Mapping
 from typing import Self
 
@@ -24,12 +25,15 @@ _LONG_NAMES = {
 
 
 class RawCaller(asyncio.DatagramProtocol):
-    """A UDP socket of its own, and the few header fields of one dialog; an async context manager."""
+    """A UDP socket of its own, or one that it is given, and the few header fields of one dialog; a context manager."""
 
     protocol = "UDP"
 
-    def __init__(self, port: int, user: str = "demo", host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, port: int, user: str = "demo", host: str = "127.0.0.1", sock: socket.socket | None = None
+    ) -> None:
         self._host = host
+        self._sock = sock
         self.target = ("127.0.0.1", port)
         self.uri = f"sip:{user}@127.0.0.1:{port}"
         self.call_id = secrets.token_hex(8)
@@ -46,7 +50,8 @@ class RawCaller(asyncio.DatagramProtocol):
     async def __aenter__(self) -> Self:
         """Open the socket."""
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
+        where = None if self._sock is not None else (self._host, 0)
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=where, sock=self._sock)
         self.local = "{}:{}".format(*self._transport.get_extra_info("sockname"))
         return self
 

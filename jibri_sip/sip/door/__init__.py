@@ -105,3 +105,17 @@ def resolved(query: int, servers: Iterable[Server]) -> None:
     for server in servers:
         lib.door_add_server(server.address.encode(), server.port, numbers[server.transport])
     lib.door_resolved(query)
+
+
+def move_to(address: str) -> None:
+    """Tell registrars and peers of running calls another IP address of ours; on the PJSIP thread.
+
+    Args:
+        address: of listeners on all addresses; empty where they listen on one, and media on all.
+
+    Raises:
+        DoorError: PJSIP refuses.
+    """
+    status = import_module("jibri_sip.sip.door._door").lib.door_move_to(address.encode())
+    if status != 0:
+        raise DoorError(f"PJSIP's status {status}")

@@ -21,6 +21,7 @@ _DECLARATIONS = """
     int door_open(const char *refusal_text, int retry_after_s);
     void door_add_header(const char *name, const char *value);
     int door_correct_addresses(int keep_alive_s);
+    int door_move_to(const char *address);
     int door_resolve_here(void);
     int door_add_server(const char *address, int port, int transport);
     void door_resolved(int query);

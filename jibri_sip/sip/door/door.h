@@ -18,6 +18,11 @@ int door_correct_addresses(int keep_alive_s);
 /* The UDP sockets of a call's media, -1 where there is none of its own. Returns PJSIP's status, 0 for success. */
 int door_media_sockets(int call, int media, int *rtp, int *rtcp);
 
+/* Tells everybody another address of ours from now on: registrars by REGISTER, peers of calls that are up by re-INVITE.
+ * `address` is that of listeners on all addresses; empty where they listen on one, and media on all. On the PJSIP
+ * thread. Returns PJSIP's status, 0 for success. */
+int door_move_to(const char *address);
+
 /* From now on PJSIP asks door_resolve where a name's servers are: a number for the query, the host, the port (0 for
  * none) and the transport (of pjsip_transport_type_e, 0 for none given). Each query is to be answered, at once or
  * later, by door_add_server for each server, the best first, and door_resolved. On the PJSIP thread. */

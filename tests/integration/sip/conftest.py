@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,7 +16,15 @@ from tests.peer.measured import MeasuredPeer
 from tests.peer.pcmu import PcmuSocket
 from tests.peer.raw import AUDIO, RawCaller, sdp
 
+SOON_S = 10.0
 ANY_PORT = SipSettings(port=0)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(SOON_S):
+        while not holds():  # noqa: ASYNC110  (nobody tells of it)
+            await asyncio.sleep(0.02)
 
 
 class Gateway:

@@ -39,7 +39,7 @@ async def test_media_from(media_from: str, host: str, let_in: bool) -> None:
             PcmuSocket(host) as media,
             answered(gateway, offer(media, "127.0.0.1")) as (_, port),
         ):
-            await media.send(port, 40, 0.01 if let_in else 0.08)
+            await media.send(port, 40, every_s=0.01 if let_in else 0.08)
             assert (len(media.heard) > 5) is let_in
     warnings = [line for line in log if line["event"] == "media_from_elsewhere"]
     assert bool(warnings) is not let_in

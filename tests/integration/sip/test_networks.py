@@ -110,8 +110,8 @@ async def test_stranger_cannot_take_the_stream(gateway: Gateway, first: bool) ->
     ):
         if not first:
             await media.send(port, 20)
-        await stranger.send(port, 500, 0, b"EVIL")
-        await stranger.send(port + 1, 20, 0, b"EVIL")
+        await stranger.send(port, 500, every_s=0, ssrc=b"EVIL")
+        await stranger.send(port + 1, 20, every_s=0, ssrc=b"EVIL")
         before = len(media.heard)
         await media.send(port, 30)
         assert stranger.heard == []

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Callable
 
 import pytest
 from pydantic import SecretStr
@@ -10,7 +9,7 @@ from pydantic import SecretStr
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.errors import RegistrationFailed
 from jibri_sip.sip.events import Ended
-from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.conftest import Gateway, until
 from tests.peer.provider import SipProvider, field
 from tests.peer.raw import AUDIO, RawCaller, sdp
 
@@ -165,13 +164,6 @@ async def test_account_of_the_instance_refused(gateway: Gateway) -> None:
             await asyncio.wait_for(signed_on.registered(), SOON_S)
         assert (signed_on.is_registered, signed_on.answer[:3]) == (False, "401")
         await signed_on.close()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(SOON_S):
-        while not holds():  # noqa: ASYNC110  (nobody tells of it)
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("code", [503, pytest.param(403, marks=pytest.mark.slow)])
