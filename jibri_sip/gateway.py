@@ -62,6 +62,7 @@ REMEMBERED = 50
 CLOSE_S = 10.0
 KEEPER_HUNG_S = 180.0
 """What the slot's keeper has been at for so long will not end; a slot's start on a slow machine may take a minute."""
+_AGREED = 200
 
 
 @dataclass(frozen=True)
@@ -369,6 +370,21 @@ class Gateway:
                 await slot.browse(slot.page.set_video_muted, video)
         except BrowserError as error:
             raise from_browser(error) from error
+        return await self.session(session_id)
+
+    async def set_video(self, session_id: str, *, video: bool) -> SessionFacts:
+        """Add the picture to the call, or take it out, and wait for the peer's answer.
+
+        Raises:
+            SessionUnknown: this session has no call that is up.
+            GatewayError: the peer did not agree; the call goes on as it was.
+        """
+        session = self._session
+        if session is None or session.id != session_id or session.call is None or not session.answered:
+            raise errors.SessionUnknown(session_id)
+        code = await session.call.set_video(video=video)
+        if code != _AGREED:
+            raise errors.from_sip_response(code, "to the offer of a picture")
         return await self.session(session_id)
 
     async def send_dtmf(self, session_id: str, digits: str) -> SessionFacts:

@@ -27,6 +27,7 @@ PJSIP_INV_STATE_DISCONNECTED: int
 PJSIP_INV_STATE_EARLY: int
 PJSIP_ROLE_UAC: int
 PJSIP_SC_DECLINE: int
+PJSIP_SC_REQUEST_PENDING: int
 PJSIP_SC_REQUEST_TIMEOUT: int
 PJSIP_SC_SERVICE_UNAVAILABLE: int
 PJSIP_TP_STATE_DISCONNECTED: int
@@ -197,6 +198,7 @@ class SrtpOpt:
 class AccountMediaConfig:
     ipv6Use: int
     transportConfig: TransportConfig
+    rtcpMuxEnabled: bool
     srtpUse: int
     srtpSecureSignaling: int
     srtpOpt: SrtpOpt
@@ -299,8 +301,14 @@ class SipTxOption:
 class TsxStateEventSrc:
     rdata: SipRxData
 
+class SipTransaction:
+    role: int
+    method: str
+    statusCode: int
+
 class TsxStateEvent:
     type: int
+    tsx: SipTransaction
     src: TsxStateEventSrc
 
 class RxMsgEvent:
@@ -318,16 +326,20 @@ class OnIncomingCallParam:
     callId: int
     rdata: SipRxData
 
-class OnCallStateParam:
-    e: SipEvent
+class SdpSession:
+    wholeSdp: str
+
+class OnCallRxOfferParam:
+    offer: SdpSession
+    opt: CallSetting
 
 class OnCallTsxStateParam:
     e: SipEvent
 
-class OnCallMediaStateParam: ...
+class OnCallStateParam:
+    e: SipEvent
 
-class SdpSession:
-    wholeSdp: str
+class OnCallMediaStateParam: ...
 
 class OnCallSdpCreatedParam:
     sdp: SdpSession
@@ -441,6 +453,8 @@ class Call:
     def onCallState(self, prm: OnCallStateParam) -> None: ...
     def onCallMediaState(self, prm: OnCallMediaStateParam) -> None: ...
     def onCallSdpCreated(self, prm: OnCallSdpCreatedParam) -> None: ...
+    def onCallRxOffer(self, prm: OnCallRxOfferParam) -> None: ...
+    def onCallTsxState(self, prm: OnCallTsxStateParam) -> None: ...
     def onDtmfDigit(self, prm: OnDtmfDigitParam) -> None: ...
     def onCallTransferRequest(self, prm: OnCallTransferRequestParam) -> None: ...
     def onCallReplaceRequest(self, prm: OnCallReplaceRequestParam) -> None: ...

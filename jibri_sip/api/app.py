@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 import jibri_sip
 from jibri_sip.api.answers import problem_response
-from jibri_sip.api.bodies import Dtmf, Mute
+from jibri_sip.api.bodies import Dtmf, Mute, Video
 from jibri_sip.api.guard import Guard
 from jibri_sip.api.port import Gateway
 from jibri_sip.config.model import ApiSettings
@@ -129,6 +129,11 @@ def _add_present_session(app: FastAPI, gateway: Gateway) -> None:
     async def mute(session_id: _SessionId, asked: Mute) -> SessionFacts:
         """Mute or unmute the room system in the meeting."""
         return await gateway.mute(session_id, audio=asked.audio, video=asked.video)
+
+    @app.post("/api/v1/sessions/{session_id}/video")
+    async def set_video(session_id: _SessionId, asked: Video) -> SessionFacts:
+        """Add the picture to the call, or take it out; answers when the peer has."""
+        return await gateway.set_video(session_id, video=asked.video)
 
     @app.post("/api/v1/sessions/{session_id}/dtmf")
     async def send_dtmf(session_id: _SessionId, asked: Dtmf) -> SessionFacts:

@@ -16,6 +16,12 @@ class Mute(_Asked):
     video: bool | None = Field(default=None, description="Whether its picture is to be muted; null leaves it as it is.")
 
 
+class Video(_Asked):
+    """Add the picture to the call, or take it out."""
+
+    video: bool = Field(description="Whether the call is to have a picture.")
+
+
 class Dtmf(_Asked):
     """Press keys towards the peer."""
 

@@ -74,6 +74,15 @@ class Gateway(Protocol):
         """
         ...
 
+    async def set_video(self, session_id: str, *, video: bool) -> SessionFacts:
+        """Add the picture to the call, or take it out, and wait for the peer's answer.
+
+        Raises:
+            SessionUnknown: This session has no call that is up.
+            GatewayError: The peer did not agree; the call goes on as it was.
+        """
+        ...
+
     async def send_dtmf(self, session_id: str, digits: str) -> SessionFacts:
         """Press keys (0-9, A-D, *, #) towards the peer.
 

@@ -109,6 +109,11 @@ class Session(ABC):
     async def _set_up(self) -> None:
         """Bring both legs up; returns when the session is bridged."""
 
+    @property
+    def answered(self) -> bool:
+        """Whether the call has been answered."""
+        return self._answered.is_set()
+
     def end(self, error: GatewayError) -> None:
         """End the session for this reason; the first one counts."""
         if not self._ending.done():

@@ -133,6 +133,8 @@ def _configure_media(config: pj.AccountMediaConfig, settings: SipSettings) -> No
     config.transportConfig.port = settings.rtp_port_first
     config.transportConfig.portRange = max(settings.rtp_port_last - settings.rtp_port_first - 1, 0)
     config.transportConfig.qosParams = dscp(settings.dscp_audio)
+    # Where the peer wants it too (RFC 5761); else RTCP has its own port.
+    config.rtcpMuxEnabled = True
     config.srtpUse = _SRTP[settings.srtp]
     # Whether keys may travel in clear SDP is the operator's choice of transport.
     config.srtpSecureSignaling = 0

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import random
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pjsua2 as pj
 import structlog
@@ -28,6 +29,10 @@ _MEDIA_S = 3.0
 """After the answer, the peer's media should be there."""
 _RINGING = 180
 _OK = 200
+_GLARES = 4
+_GLARE_OURS_S, _GLARE_SPAN_S = 2.1, 1.9
+_ANSWER_S = 32.0
+"""Longest time for the answer to a re-INVITE (RFC 3261 section 17.1.1.2, timer B)."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,46 @@ class Call:
     async def send_dtmf(self, digits: str) -> None:
         """Press keys: digits, `*`, `#`, `A` to `D`."""
         await self._do(lambda leg: leg.send_dtmf(digits))
+
+    async def set_video(self, *, video: bool) -> int:
+        """Add the picture to a call that is up, or take it out (RFC 3264 section 8).
+
+        Where the peer asks for the same moment we try again, as RFC 3261 section 14.1 says.
+
+        Returns:
+            The status of the peer's answer: 200 where it agreed; 408 where it said nothing, or the call is over.
+        """
+        for _ in range(_GLARES):
+            code = await self._offer_video(video=video)
+            if code != pj.PJSIP_SC_REQUEST_PENDING:
+                return code
+            # Who chose the Call-ID waits longer.
+            least_s = _GLARE_OURS_S if self.direction == "outgoing" else 0.0
+            await asyncio.sleep(least_s + random.uniform(0.0, _GLARE_SPAN_S))  # noqa: S311  (no secret)
+        return code
+
+    async def _offer_video(self, *, video: bool) -> int:
+        answered: asyncio.Future[int] = self._loop.create_future()
+
+        def settle(code: int) -> None:
+            if not answered.done():
+                answered.set_result(code)
+
+        def on_reply(code: int) -> None:
+            self._loop.call_soon_threadsafe(settle, code)
+
+        try:
+            await self._do(lambda leg: leg.offer_video(on_reply, video=video))
+        except SipError:
+            # PJSIP has an offer of the peer's, or of its own, to get done with first.
+            return pj.PJSIP_SC_REQUEST_PENDING
+        over = asyncio.create_task(self._over.wait())
+        awaited: set[asyncio.Future[Any]] = {answered, over}
+        try:
+            await asyncio.wait(awaited, timeout=_ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+        return answered.result() if answered.done() else pj.PJSIP_SC_REQUEST_TIMEOUT
 
     async def start_echo(self) -> None:
         """From now on, play the peer its own sound and show it its own picture."""

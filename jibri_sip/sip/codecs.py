@@ -31,7 +31,12 @@ def choose(endpoint: pj.Endpoint, audio: Sequence[str], picture: Picture) -> Non
         endpoint.videoCodecSetPriority(codec.codecId, _TOP_PRIORITY if wanted else 0)
         if wanted:
             _set_picture(endpoint, codec.codecId, picture)
-    _set_profile(endpoint, PROFILE_ACCEPTED)
+    _accept(endpoint)
+
+
+def _accept(endpoint: pj.Endpoint) -> None:
+    # A level for each direction, where the peer asks for that (RFC 6184 section 8.2.2); else the answer says 0.
+    _set_profile(endpoint, PROFILE_ACCEPTED, ("level-asymmetry-allowed", "1"))
 
 
 def _set_mono(endpoint: pj.Endpoint, codec: str) -> None:
@@ -67,16 +72,16 @@ def offering(endpoint: pj.Endpoint) -> Iterator[None]:
     try:
         yield
     finally:
-        _set_profile(endpoint, PROFILE_ACCEPTED)
+        _accept(endpoint)
 
 
-def _set_profile(endpoint: pj.Endpoint, profile_level_id: str) -> None:
+def _set_profile(endpoint: pj.Endpoint, profile_level_id: str, *more: tuple[str, str]) -> None:
     for codec in endpoint.videoCodecEnum2():
         if not codec.codecId.startswith(VIDEO):
             continue
         param = endpoint.getVideoCodecParam(codec.codecId)
         parameters = pj.CodecFmtpVector()
-        for name, value in (("profile-level-id", profile_level_id), ("packetization-mode", "1")):
+        for name, value in (("profile-level-id", profile_level_id), ("packetization-mode", "1"), *more):
             parameters.append(_parameter(name, value))
         param.decFmtp = parameters
         endpoint.setVideoCodecParam(codec.codecId, param)

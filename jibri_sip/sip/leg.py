@@ -1,6 +1,7 @@
 """One call as PJSIP sees it. Everything here runs on the PJSIP thread, and dies there."""
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,8 +20,10 @@ log = structlog.get_logger(__name__)
 
 P = TypeVar("P")
 _TRYING = 100
+_FINAL = 200
 _SERVER_ERROR = 500
 _LET_MEDIA_IN = "The peer's media comes from an address that it did not tell; sip.network.media_from can let it in."
+_OFFERS_VIDEO = re.compile(r"^m=video [1-9]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Leg(pj.Call):
         self._reason = ""
         self._rang: tuple[int, str] | None = None
         self._signalled_from: set[str] = set()
+        self._on_reply: Callable[[int], None] | None = None
 
     def listen(self, emit: Callable[[CallEvent], None], *, video: bool) -> None:
         """Say where events go, and whether this call has video; before anything else is done with it."""
@@ -139,6 +143,18 @@ class Leg(pj.Call):
     def feedback(self) -> native.Feedback | None:
         """What RTCP says of the picture."""
         return native.feedback(self.getId())
+
+    def offer_video(self, on_reply: Callable[[int], None], *, video: bool) -> None:
+        """Add the picture to a call that is up, or take it out, by re-INVITE.
+
+        Args:
+            on_reply: called once, with the status of the final response.
+            video: whether the call is to have a picture.
+        """
+        self._video = video
+        with codecs.offering(self._wiring.endpoint):
+            self.reinvite(self.param())
+        self._on_reply = on_reply
 
     def send_keyframe(self) -> None:
         """Send a whole picture next. PJSIP grants two a second; more are left out without a word."""
@@ -199,8 +215,13 @@ class Leg(pj.Call):
 
     @guarded
     def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:  # noqa: N802
-        """A transaction of the dialog went on; Trying shows here alone."""
+        """A transaction of the dialog went on; Trying shows here alone, and the answer to our re-INVITE."""
         self.is_heard = self.is_heard or bool(_came_from(prm.e, ()))
+        transaction = prm.e.body.tsxState.tsx
+        ours = transaction.role == pj.PJSIP_ROLE_UAC and transaction.method == "INVITE"
+        if ours and transaction.statusCode >= _FINAL and self._on_reply is not None:
+            on_reply, self._on_reply = self._on_reply, None
+            on_reply(transaction.statusCode)
 
     @guarded
     def onCallMediaState(self, _prm: pj.OnCallMediaStateParam) -> None:  # noqa: N802
@@ -213,7 +234,16 @@ class Leg(pj.Call):
     def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:  # noqa: N802
         """An offer or answer of ours is about to go."""
         offer = not prm.remSdp.wholeSdp
-        prm.sdp.wholeSdp = slim.slimmed(prm.sdp.wholeSdp, one_key=offer and not self._wiring.encrypted_only)
+        # Taken where it is offered, but not worth its bytes in an offer of ours.
+        text = prm.sdp.wholeSdp.replace("a=rtcp-mux\r\n", "") if offer else prm.sdp.wholeSdp
+        prm.sdp.wholeSdp = slim.slimmed(text, one_key=offer and not self._wiring.encrypted_only)
+
+    @guarded
+    def onCallRxOffer(self, prm: pj.OnCallRxOfferParam) -> None:  # noqa: N802
+        """re-INVITE or UPDATE with an offer: a picture that the peer adds is taken, though the call began without."""
+        if _OFFERS_VIDEO.search(prm.offer.wholeSdp):
+            self._video = True
+            prm.opt.videoCount = 1
 
     @guarded
     def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:  # noqa: N802

@@ -110,6 +110,12 @@ class FixedGateway:
         self.asked.append(f"mute {audio} {video}")
         return session
 
+    async def set_video(self, session_id: str, *, video: bool) -> SessionFacts:
+        """Remember what was asked."""
+        session = await self.session(session_id)
+        self.asked.append(f"video {video}")
+        return session
+
     async def send_dtmf(self, session_id: str, digits: str) -> SessionFacts:
         """Remember the keys."""
         session = await self.session(session_id)

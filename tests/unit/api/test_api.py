@@ -90,7 +90,8 @@ async def test_a_session_that_goes_on(http: httpx2.AsyncClient, gateway: FixedGa
     assert (await http.post(f"{where}/mute", json={"audio": True})).json()["id"] == "s1"
     assert (await http.post(f"{where}/mute", json={"audio": None, "video": False})).status_code == 200
     assert (await http.post(f"{where}/dtmf", json={"digits": "12A*#"})).status_code == 200
-    assert gateway.asked[1:] == ["mute True None", "mute None False", "keys 12A*#"]
+    assert (await http.post(f"{where}/video", json={"video": True})).status_code == 200
+    assert gateway.asked[1:] == ["mute True None", "mute None False", "keys 12A*#", "video True"]
     missing = await http.post("/api/v1/sessions/other/dtmf", json={"digits": "1"})
     assert (missing.status_code, missing.json()["key"]) == (404, "session-unknown")
 
@@ -105,6 +106,7 @@ async def test_a_session_that_goes_on(http: httpx2.AsyncClient, gateway: FixedGa
         ("dtmf", {"digits": "1" * 65}),
         ("mute", {"audio": "loud"}),
         ("mute", {"sound": True}),
+        ("video", {}),
     ],
 )
 async def test_keys_that_there_are_not(
