@@ -101,6 +101,7 @@ class Gateway:
         Raises:
             GatewayError: a port is taken, an address is not ours, a certificate cannot be read.
         """
+        self._changed()
         await self._endpoint.start()
         if self._settings.sip.account is not None:
             self._endpoint.home = await self._endpoint.sign_on(SipAccount.from_config(self._settings.sip.account))
@@ -458,6 +459,7 @@ class Gateway:
             availability = Availability.IDLE
         else:
             availability = Availability.BUSY
+        self._endpoint.say_free(free=availability is Availability.IDLE)
         self._news.tell_instance(InstanceNews(availability, self._keeper.failure))
         if self._exit_code is not None and self._session is None and not self.retired.done():
             self.retired.set_result(self._exit_code)

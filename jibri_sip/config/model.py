@@ -164,6 +164,11 @@ class SipSettings(Section):
     account: SipAccountSettings | None = Field(
         default=None, description="Account at a SIP provider. Default: none, calls come and go without."
     )
+    options_when_busy: Literal[503, 486, 200] = Field(
+        default=503,
+        description="Answer to OPTIONS, by which dispatchers and trunks ask whether a call would be taken, while none "
+        "would. See docs/interop.md; 200 makes no difference.",
+    )
     access: AccessSettings = Field(default_factory=AccessSettings, description="Who may call in.")
     network: NetworkSettings = Field(default_factory=NetworkSettings, description="Routers on the way.")
     public_address: str | None = Field(

@@ -12,6 +12,7 @@ import structlog
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.sip import message
 from jibri_sip.sip.addresses import EVERY_ADDRESS, told_address
+from jibri_sip.sip.reception import MIN_SESSION_EXPIRES_S
 from jibri_sip.sip.settings import SipSettings
 from jibri_sip.sip.transport import dscp
 
@@ -24,7 +25,6 @@ _SRTP = {
 }
 _SRTP_SUITES = ("AES_CM_128_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_80")
 """What everybody has (RFC 4568 section 6.2), and the longer key (RFC 6188). Each costs 100 bytes in each offer."""
-_MIN_SESSION_EXPIRES_S = 90
 _PACED_BPS = 20_000_000
 """Rate at which the packets of one frame leave. PJMEDIA's default, three times the average, would hold a keyframe, and
 the decoder with it, for 70 ms."""
@@ -49,7 +49,7 @@ def account_config(settings: SipSettings, identity: str, screen: int, camera: in
     config = pj.AccountConfig()
     config.idUri = identity
     config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
-    config.callConfig.timerMinSESec = _MIN_SESSION_EXPIRES_S
+    config.callConfig.timerMinSESec = MIN_SESSION_EXPIRES_S
     config.callConfig.timerSessExpiresSec = settings.session_expires_s
     config.natConfig.contactRewriteUse = 0
     config.natConfig.viaRewriteUse = False

@@ -19,6 +19,7 @@ from jibri_sip.sip import codecs, message, native, trace, transport
 from jibri_sip.sip.account import Account, account_config, provider_config
 from jibri_sip.sip.addresses import EVERY_ADDRESS, AddressWatch
 from jibri_sip.sip.call import Call, Facts
+from jibri_sip.sip.capabilities import tell_capabilities
 from jibri_sip.sip.certificates import Stack
 from jibri_sip.sip.door import move_to, open_door
 from jibri_sip.sip.events import CallEvent, Ended
@@ -27,6 +28,7 @@ from jibri_sip.sip.leg import Leg, Wiring
 from jibri_sip.sip.names import Names
 from jibri_sip.sip.outgoing import SILENT_S, Invite, is_of_server
 from jibri_sip.sip.provider import Provider
+from jibri_sip.sip.reception import Reception
 from jibri_sip.sip.resolver import Resolver, resolver_for
 from jibri_sip.sip.sending import speak_briefly
 from jibri_sip.sip.settings import Device, DeviceNames, SipSettings
@@ -71,6 +73,7 @@ class Endpoint:
         self._settings = settings
         self._devices = devices
         self._on_incoming = on_incoming
+        self._reception = Reception(Guard(settings.access).judge, settings.options_when_busy)
         self._watch = AddressWatch(6 if ":" in settings.host else 4, self._hear_of_address)
         self._thread = PjsipThread()
         self._loop: asyncio.AbstractEventLoop
@@ -87,6 +90,10 @@ class Endpoint:
         self._legs: dict[str, Leg] = {}
         self._silent: set[Leg] = set()
         self._all_over = asyncio.Event()
+
+    def say_free(self, *, free: bool) -> None:
+        """Tell those who ask by OPTIONS from now on whether a call would be taken; they hear yes at first."""
+        self._reception.free = free
 
     async def start(self) -> None:
         """Open the sockets and get ready for calls.
@@ -204,7 +211,7 @@ class Endpoint:
         endpoint.libCreate()
         endpoint.libInit(_library_config(self._settings))
         open_door(
-            Guard(self._settings.access).judge,
+            self._reception.judge,
             refusal_text=_ENCRYPTED_ONLY if self._settings.srtp == "required" else "",
             retry_after_s=RETRY_AFTER_S,
             keep_alive_s=self._settings.network.keep_alive_s,
@@ -213,6 +220,7 @@ class Endpoint:
         self._names = Names(self._resolver, self._thread, self._loop)
         self._names.start()
         speak_briefly()
+        tell_capabilities(self._settings)
         names = self._devices()
         ports = transport.listen(endpoint, self._settings)
         endpoint.libStart()

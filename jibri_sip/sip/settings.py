@@ -79,6 +79,7 @@ class SipSettings:
         session_expires_s: interval of session timers (RFC 4028).
         picture: what is sent at most; a peer may ask for less.
         audio_codecs: names of RFC 3551 and RFC 7587, the best first.
+        options_when_busy: answer to OPTIONS while no call would be taken: 503, 486 or 200.
         access: who may call in.
         network: routers on the way.
         trace: PJSIP's own log level, 1 to 5; from 4 on whole SIP messages are logged, without their secrets.
@@ -99,6 +100,7 @@ class SipSettings:
     session_expires_s: int = 1800
     picture: Picture = Picture()
     audio_codecs: tuple[str, ...] = ("opus", "G722", "PCMA", "PCMU")
+    options_when_busy: int = 503
     access: AccessSettings = field(default_factory=AccessSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     trace: int = 3
@@ -131,6 +133,7 @@ class SipSettings:
             dscp_video=sip.dscp_video,
             picture=Picture(video.width, video.height, video.fps, video.bitrate_kbps * 1000),
             audio_codecs=config.audio.codecs,
+            options_when_busy=sip.options_when_busy,
             access=sip.access,
             network=sip.network,
         )

@@ -31,6 +31,7 @@ _DECLARATIONS = """
     int door_refuse_oversize(void);
     void door_withdraw(const char *name);
     void door_write_compact(void);
+    int door_tell_capabilities(const char *sdp);
     extern "Python+C" int door_judge(const char *address, const char *message, int length);
 """
 

@@ -43,6 +43,10 @@ int door_refuse_oversize(void);
 struct pjsip_rx_data;
 int door_turns_away(struct pjsip_rx_data *rdata);
 
+/* From now on OPTIONS is answered with this description, and Accept names the bodies that we read. On the PJSIP thread,
+ * once PJSUA is initialised. Returns PJSIP's status, 0 for success. */
+int door_tell_capabilities(const char *sdp);
+
 /* From now on a method or an option is not in Allow or Supported of our messages. On the PJSIP thread. */
 void door_withdraw(const char *name);
 
