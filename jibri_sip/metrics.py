@@ -151,6 +151,7 @@ class _OwnFigures:
         media = ("direction", "media")
         self.packets = counter("rtp_packets", "RTP packets, lost ones not among them.", *media)
         self.lost = counter("rtp_lost_packets", "RTP packets lost.", *media)
+        self.repaired = counter("rtp_repaired_packets", "RTP packets sent again, asked for by NACK.", *media)
         self.lost_ratio = histogram(
             "rtp_lost_ratio", "Part of a session's RTP packets that was lost.", _LOST_RATIO, *media
         )
@@ -188,6 +189,7 @@ class _OwnFigures:
             arrived = max(0, packets - lost) if way == "sent" else packets
             self.packets.labels(direction, media).inc(arrived)
             self.lost.labels(direction, media).inc(lost)
+            self.repaired.labels(direction, media).inc(stream[f"{way}_repaired"])
             if arrived + lost:
                 self.lost_ratio.labels(direction, media).observe(lost / (arrived + lost))
         self.jitter.labels(media).observe(stream["received_jitter_ms"] / 1000)

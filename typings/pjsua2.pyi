@@ -240,6 +240,7 @@ class MediaFormatVideo:
 
 class VidCodecParam:
     encFmt: MediaFormatVideo
+    encMtu: int
     decFmt: MediaFormatVideo
     decFmtp: CodecFmtpVector
 

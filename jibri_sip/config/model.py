@@ -292,6 +292,11 @@ class VideoSettings(Section):
     bitrate_kbps: Annotated[int, Field(ge=64, le=8000)] = Field(
         default=1500, description="Video sent to the peer, kbit/s."
     )
+    mtu: Annotated[int, Field(ge=576, le=1412)] = Field(
+        default=1280,
+        description="Largest IP packet of the picture, bytes, with all headers and encryption. The default passes "
+        "every IPv6 network and nearly all tunnels.",
+    )
 
 
 class AudioSettings(Section):

@@ -21,8 +21,10 @@ def _stream(stream: StreamStats | None) -> dict[str, Any] | None:
         "rtt_ms": stream.rtt_ms,
         "sent_packets": stream.sent.packets,
         "sent_lost": stream.sent.lost,
+        "sent_repaired": stream.sent.repaired,
         "received_packets": stream.received.packets,
         "received_lost": stream.received.lost,
+        "received_repaired": stream.received.repaired,
         "received_jitter_ms": stream.received.jitter_ms,
     }
 
@@ -46,6 +48,9 @@ def facts(session: "Session") -> dict[str, Any]:
             line[f"{media}_received_lost"] = stream.received.lost
             line[f"{media}_sent_lost"] = stream.sent.lost
             line[f"{media}_rtt_ms"] = stream.rtt_ms
+    if session.quality.video is not None:
+        line["video_received_repaired"] = session.quality.video.received.repaired
+        line["video_sent_repaired"] = session.quality.video.sent.repaired
     return line
 
 

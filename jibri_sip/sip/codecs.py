@@ -17,6 +17,10 @@ PROFILE_ACCEPTED = "640028"
 _TOP_PRIORITY = 255
 _PEAK = 1.3
 """How far a frame's bits may pass the average rate."""
+_HEADERS = 40 + 8 + 12 + 16
+"""Bytes of each packet that are no picture: IPv6, UDP, RTP, and the tag of SRTP (RFC 7714; others' are shorter)."""
+_PJMEDIA_KEEPS = 12 + 20
+"""What PJMEDIA itself takes off its `enc_mtu` (RTP header, PJMEDIA_STREAM_RESV_PAYLOAD_LEN)."""
 
 
 def choose(endpoint: pj.Endpoint, audio: Sequence[str], picture: Picture) -> None:
@@ -62,6 +66,7 @@ def _set_picture(endpoint: pj.Endpoint, codec: str, picture: Picture) -> None:
         fmt.width, fmt.height = picture.width, picture.height
         fmt.fpsNum, fmt.fpsDenum = picture.fps, 1
         fmt.avgBps, fmt.maxBps = picture.bitrate, int(picture.bitrate * _PEAK)
+    param.encMtu = picture.mtu - _HEADERS + _PJMEDIA_KEEPS
     endpoint.setVideoCodecParam(codec, param)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pjsua2 as pj
 
+from jibri_sip.sip import native
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -12,7 +14,8 @@ class Flow:
     Attributes:
         packets: RTP packets sent or received.
         octets: payload bytes of them.
-        lost: packets lost: counted by us when receiving, as the peer reported when sending.
+        lost: packets lost for good: counted by us when receiving, as the peer reported when sending.
+        repaired: packets that the peer sent again, or we sent again, when asked to (generic NACK, RFC 4585).
         jitter_ms: interarrival jitter, mean.
         bitrate: payload bits per second since the stats before; 0 in the first.
     """
@@ -22,6 +25,7 @@ class Flow:
     lost: int
     jitter_ms: float
     bitrate: int
+    repaired: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,11 @@ class Gauge:
             port = call.getDecodingVideoMedia(index).getPortInfo()
             width, height = port.format.width, port.format.height
             fps = round(port.format.fpsNum / (port.format.fpsDenum or 1), 1)
+        wire = native.feedback(call.getId()) if video else None
         return StreamStats(
             codec=f"{info.codecName}/{info.codecClockRate}",
-            sent=self._flow(rtcp.txStat, (index, "sent"), now),
-            received=self._flow(rtcp.rxStat, (index, "received"), now),
+            sent=self._flow(rtcp.txStat, (index, "sent"), now, wire.resent if wire else 0),
+            received=self._flow(rtcp.rxStat, (index, "received"), now, wire.recovered if wire else 0),
             rtt_ms=rtcp.rttUsec.last / 1000 if rtcp.rttUsec.n else None,
             buffer_ms=stat.jbuf.avgDelayMsec,
             width=width,
@@ -113,7 +118,7 @@ class Gauge:
             sent_height=sent_height,
         )
 
-    def _flow(self, stat: pj.RtcpStreamStat, key: tuple[int, str], now: float) -> Flow:
+    def _flow(self, stat: pj.RtcpStreamStat, key: tuple[int, str], now: float, repaired: int) -> Flow:
         before = self._marks.get(key)
         self._marks[key] = _Mark(now, stat.bytes)
         bitrate = 0
@@ -125,4 +130,5 @@ class Gauge:
             lost=stat.loss,
             jitter_ms=stat.jitterUsec.mean / 1000,
             bitrate=bitrate,
+            repaired=repaired,
         )

@@ -50,12 +50,13 @@ class Tls:
 
 @dataclass(frozen=True)
 class Picture:
-    """The picture that is sent: size in pixels, frames per second, bits per second."""
+    """The picture that is sent: size in pixels, frames per second, bits per second, bytes of an IP packet at most."""
 
     width: int = 1280
     height: int = 720
     fps: int = 30
     bitrate: int = 1_500_000
+    mtu: int = 1280
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class SipSettings:
             dscp_signalling=sip.dscp_signalling,
             dscp_audio=sip.dscp_audio,
             dscp_video=sip.dscp_video,
-            picture=Picture(video.width, video.height, video.fps, video.bitrate_kbps * 1000),
+            picture=Picture(video.width, video.height, video.fps, video.bitrate_kbps * 1000, video.mtu),
             audio_codecs=config.audio.codecs,
             options_when_busy=sip.options_when_busy,
             access=sip.access,

@@ -83,6 +83,10 @@ class _Socket(asyncio.DatagramProtocol):
 class Wire:
     """RTP and RTCP sockets for one picture; an async context manager.
 
+    Args:
+        mux: have both on one port (RFC 5761).
+        profile: of its media section.
+
     Attributes:
         packets: RTP packets that came.
         fed_back: feedback that came.
@@ -90,7 +94,9 @@ class Wire:
         remote: RTP port of the other side; RTCP is one above. To be set before anything is sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, mux: bool = False, profile: str = "RTP/AVP") -> None:
+        self._mux = mux
+        self._profile = profile
         self.packets: list[bytes] = []
         self.fed_back: list[Feedback] = []
         self.compounds: list[bytes] = []
@@ -99,7 +105,7 @@ class Wire:
 
     async def __aenter__(self) -> Self:
         """Open the sockets."""
-        for take in (self.packets.append, self._take_rtcp):
+        for take in (self._take, self._take_rtcp):
             transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
                 partial(_Socket, take), local_addr=("127.0.0.1", 0)
             )
@@ -115,8 +121,8 @@ class Wire:
         """A media section for these kinds of feedback."""
         port, rtcp = (transport.get_extra_info("sockname")[1] for transport in self._transports)
         lines = [
-            f"m=video {port} RTP/AVP {PAYLOAD_TYPE}",
-            f"a=rtcp:{rtcp}",
+            f"m=video {port} {self._profile} {PAYLOAD_TYPE}",
+            *(["a=rtcp-mux"] if self._mux else [f"a=rtcp:{rtcp}"]),
             f"a=rtpmap:{PAYLOAD_TYPE} H264/90000",
             f"a=fmtp:{PAYLOAD_TYPE} profile-level-id=42e01f;packetization-mode=1",
             *(f"a=rtcp-fb:{PAYLOAD_TYPE} {kind}" for kind in kinds),
@@ -135,7 +141,8 @@ class Wire:
 
     def feed_back(self, compound: bytes) -> None:
         """Send RTCP."""
-        self._transports[1].sendto(compound, ("127.0.0.1", self.remote + 1))
+        other = 0 if self._mux else 1
+        self._transports[other].sendto(compound, ("127.0.0.1", self.remote + other))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something to have come.
@@ -150,6 +157,12 @@ class Wire:
     def of_kind(self, kind: int, fmt: int) -> Sequence[Feedback]:
         """The feedback of this kind that came."""
         return [one for one in self.fed_back if one.kind == (kind, fmt)]
+
+    def _take(self, data: bytes) -> None:
+        if self._mux and 192 <= data[1] <= 223:
+            self._take_rtcp(data)
+        else:
+            self.packets.append(data)
 
     def _take_rtcp(self, data: bytes) -> None:
         self.compounds.append(data)

@@ -19,8 +19,10 @@ AUDIO = {
     "rtt_ms": 12.0,
     "sent_packets": 1000,
     "sent_lost": 10,
+    "sent_repaired": 5,
     "received_packets": 900,
     "received_lost": 100,
+    "received_repaired": 7,
     "received_jitter_ms": 4.0,
 }
 
@@ -97,6 +99,8 @@ def test_quality() -> None:
     sent, received = {"direction": "to_sip", "media": "audio"}, {"direction": "to_meet", "media": "audio"}
     assert value(metrics, "jibri_sip_rtp_packets_total", **sent) == 990
     assert value(metrics, "jibri_sip_rtp_lost_packets_total", **sent) == 10
+    assert value(metrics, "jibri_sip_rtp_repaired_packets_total", **sent) == 5
+    assert value(metrics, "jibri_sip_rtp_repaired_packets_total", **received) == 7
     assert value(metrics, "jibri_sip_rtp_lost_ratio_sum", **sent) == 0.01
     assert value(metrics, "jibri_sip_rtp_packets_total", **received) == 900
     assert value(metrics, "jibri_sip_rtp_lost_ratio_sum", **received) == 0.1

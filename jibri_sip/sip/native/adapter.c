@@ -16,6 +16,7 @@
 #define AGAIN_SLACK_US 10000 /* of the peer, before a request counts as lost */
 #define REPORTS_KEPT 4
 #define ASKED_MAX 512 /* packets that one compound may ask for */
+#define DEAF_AFTER 8  /* packets that never came again: nobody waits for a peer that agrees to NACK and ignores it */
 
 /* When a sender report of ours left. */
 struct sent_report {
@@ -42,7 +43,7 @@ struct adapter {
     struct above above;
     /* Round trips, each by its own measure. */
     _Atomic uint32_t reported_rtt_us, answered_rtt_us;
-    _Atomic int keyframe_wanted;
+    _Atomic int keyframe_wanted, ordering;
     _Atomic uint64_t sent, received;
 
     /* With the group lock. */
@@ -87,14 +88,15 @@ static uint32_t known_rtt_us(const struct adapter *adapter) {
     return reported > answered ? reported : answered;
 }
 
+/* With `lock`. */
 static struct reorder_times times_of(const struct adapter *adapter) {
     uint64_t known = known_rtt_us(adapter), rtt = known ? known : UNKNOWN_RTT_US;
     struct reorder_times times = {rtt + rtt / 4 + AGAIN_SLACK_US, 0};
 
     if (times.again_us < AGAIN_MIN_US)
         times.again_us = AGAIN_MIN_US;
-    if (rtt < HOLD_MAX_US)
-        times.hold_us = 3 * times.again_us < HOLD_MAX_US ? 3 * times.again_us : HOLD_MAX_US;
+    if (rtt < HOLD_MAX_US && (adapter->reorder->recovered || adapter->reorder->given_up < DEAF_AFTER))
+        times.hold_us = REORDER_TRIES * times.again_us < HOLD_MAX_US ? REORDER_TRIES * times.again_us : HOLD_MAX_US;
     return times;
 }
 
@@ -312,7 +314,7 @@ static void on_rtp(pjmedia_tp_cb_param *param) {
         take_rtcp(adapter, param->pkt, (size_t)param->size);
     } else if (param->size >= RTP_HEADER) {
         ++adapter->received;
-        if (adapter->agreed & FEEDBACK_NACK) {
+        if (adapter->ordering) {
             pthread_mutex_lock(&adapter->lock);
             if (adapter->reorder)
                 put_into_order(adapter, param);
@@ -367,6 +369,7 @@ static void end_work(struct adapter *adapter) {
     if (adapter->worker_pool)
         pj_pool_release(adapter->worker_pool);
     adapter->worker_pool = NULL;
+    adapter->ordering = 0;
     pj_grp_lock_acquire(adapter->base.grp_lock);
     free(adapter->resend);
     adapter->resend = NULL;
@@ -390,6 +393,7 @@ static pj_status_t begin_work(struct adapter *adapter) {
         status = pj_thread_create(adapter->worker_pool, "adapter", work, adapter, 0, 0, &adapter->worker);
     }
     adapter->resend = resend;
+    adapter->ordering = 1;
     if (status != PJ_SUCCESS)
         end_work(adapter);
     return status;

@@ -18,6 +18,8 @@ static unsigned kind_of(const pj_str_t *value) {
         ++at;
     while (at < end && *at == ' ')
         ++at;
+    while (end > at && end[-1] == ' ')
+        --end;
     for (n = 0; n < PJ_ARRAY_SIZE(kinds); ++n) {
         pj_ssize_t length = (pj_ssize_t)pj_ansi_strlen(kinds[n].value);
         pj_str_t rest = {(char *)at, end - at};

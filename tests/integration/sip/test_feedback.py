@@ -20,7 +20,7 @@ from tests.peer.wire import OWN_SOURCE, Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SMALL = Picture(320, 180, 15, 300_000)
+SMALL = Picture(320, 180, 15, 300_000, mtu=700)
 ALL_KINDS = ("nack", "nack pli", "ccm fir", "ccm tmmbr")
 RESENT_AT_ONCE = 98304
 """RESEND_BURST of resend.h."""
@@ -36,9 +36,11 @@ async def shared_gateway() -> AsyncIterator[Gateway]:
 
 
 @asynccontextmanager
-async def stream(gateway: Gateway, *kinds: str) -> AsyncIterator[tuple[Wire, Call, str]]:
+async def stream(
+    gateway: Gateway, *kinds: str, mux: bool = False, profile: str = "RTP/AVP"
+) -> AsyncIterator[tuple[Wire, Call, str]]:
     """A call whose picture is on bare sockets, once its first packets came; and the answer to its offer."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller, Wire() as line:
+    async with RawCaller(gateway.endpoint.ports.udp) as caller, Wire(mux=mux, profile=profile) as line:
         caller.request("INVITE", sdp(AUDIO, line.media(*kinds)))
         call = await gateway.take()
         await call.answer()
@@ -91,6 +93,35 @@ async def test_nack_is_answered(gateway: Gateway) -> None:
             assert line.packets.count(wanted) == times
         feedback = await told(call)
         assert (feedback.asked, feedback.resent) == (4, 2)
+
+
+async def test_avpf(gateway: Gateway) -> None:
+    """An offer of RTP/AVPF is answered in kind, and NACK works there."""
+    async with stream(gateway, "nack", profile="RTP/AVPF") as (line, call, answer):
+        assert "RTP/AVPF" in answer
+        line.feed_back(wire.nack(line.source, int.from_bytes(line.packets[3][2:4], "big")))
+        await line.until(lambda: line.packets.count(line.packets[3]) == 2)
+        assert (await told(call)).nack
+
+
+async def test_one_port_for_both(gateway: Gateway) -> None:
+    """With RTP and RTCP on one port (RFC 5761), feedback is found among the packets, both ways."""
+    async with stream(gateway, "nack", mux=True) as (line, call, answer):
+        assert "a=rtcp-mux" in answer
+        line.feed_back(wire.nack(line.source, int.from_bytes(line.packets[3][2:4], "big")))
+        await line.until(lambda: line.packets.count(line.packets[3]) == 2)
+        for number in (1, 2, 4):
+            line.send(number)
+        await line.until(lambda: bool(line.of_kind(wire.RTPFB, wire.NACK)))
+        assert (await told(call)).missed == 1
+
+
+async def test_packets_fit_the_path(gateway: Gateway) -> None:
+    """No packet of the picture is larger than `video.mtu`, with the headers of IP and UDP."""
+    async with stream(gateway) as (line, _, _):
+        await line.until(lambda: len(line.packets) > 60)
+        largest = max(map(len, line.packets))
+        assert 350 < largest <= 700 - 28
 
 
 async def test_nack_that_cannot_be_answered(gateway: Gateway) -> None:
@@ -152,6 +183,20 @@ async def test_missing_packet_that_never_comes(gateway: Gateway) -> None:
         await asyncio.sleep(0.1)
         after = await told(call)
         assert (after.missed, after.nacked) == (1, feedback.nacked)
+
+
+async def test_peer_that_ignores_nacks(gateway: Gateway) -> None:
+    """A peer that agreed to NACK and answers none is waited for eight times, then its packets pass as they come."""
+    async with stream(gateway, "nack") as (line, call, _):
+        for number in range(0, 20, 2):
+            line.send(number)
+        await asyncio.sleep(0.6)
+        before = await told(call)
+        assert (before.missed, before.recovered, before.given_up) == (9, 0, 9)
+        line.send(20)
+        await asyncio.sleep(0.1)
+        after = await told(call)
+        assert (after.given_up, after.nacked) == (10, before.nacked)
 
 
 async def test_packets_out_of_order(gateway: Gateway) -> None:

@@ -41,6 +41,10 @@ async def test_lossy_line(tmp_path: Path, srtp: Srtp) -> None:
         assert feedback.recovered > 0
         assert feedback.resent > 0
         assert feedback.given_up <= 2
+        video = (await call.stats()).video
+        assert video is not None
+        assert video.received.repaired >= feedback.recovered
+        assert video.sent.repaired >= feedback.resent
         assert network.counts("in")[1] > 0
         for seen in ((await peer.report()).video, devices.seen()):
             assert seen.intact > 40
