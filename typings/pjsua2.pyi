@@ -22,10 +22,12 @@ PJSIP_EVENT_TRANSPORT_ERROR: int
 PJSIP_EVENT_TSX_STATE: int
 PJSIP_INV_STATE_CALLING: int
 PJSIP_INV_STATE_CONNECTING: int
+PJSUA_100REL_OPTIONAL: int
 PJSIP_INV_STATE_CONFIRMED: int
 PJSIP_INV_STATE_DISCONNECTED: int
 PJSIP_INV_STATE_EARLY: int
 PJSIP_ROLE_UAC: int
+PJSIP_ROLE_UAS: int
 PJSIP_SC_DECLINE: int
 PJSIP_SC_REQUEST_PENDING: int
 PJSIP_SC_REQUEST_TIMEOUT: int
@@ -168,6 +170,7 @@ class AccountSipConfig:
     contactForced: str
 
 class AccountCallConfig:
+    prackUse: int
     timerUse: int
     timerMinSESec: int
     timerSessExpiresSec: int
@@ -346,6 +349,9 @@ class OnCallSdpCreatedParam:
     sdp: SdpSession
     remSdp: SdpSession
 
+class OnCallTxOfferParam:
+    opt: CallSetting
+
 class OnDtmfDigitParam:
     digit: str
 
@@ -453,6 +459,7 @@ class Call:
     def sendDtmf(self, param: CallSendDtmfParam) -> None: ...
     def onCallState(self, prm: OnCallStateParam) -> None: ...
     def onCallMediaState(self, prm: OnCallMediaStateParam) -> None: ...
+    def onCallTxOffer(self, prm: OnCallTxOfferParam) -> None: ...
     def onCallSdpCreated(self, prm: OnCallSdpCreatedParam) -> None: ...
     def onCallRxOffer(self, prm: OnCallRxOfferParam) -> None: ...
     def onCallTsxState(self, prm: OnCallTsxStateParam) -> None: ...

@@ -241,7 +241,7 @@ class Call:
         self._deliver(Ended(pj.PJSIP_SC_REQUEST_TIMEOUT, "No answer", by_peer=False, answered=False))
 
     def _look_for_media(self) -> None:
-        self._thread.post(lambda: self._leg.tell_strangers() if self._leg is not None else None)
+        self._thread.post(lambda: self._leg.look_for_media() if self._leg is not None else None)
 
     def _cancel(self) -> None:
         if self._leg is not None:

@@ -331,6 +331,8 @@ class Endpoint:
         video = not info.remOfferer or info.remVideoCount > 0
         call = Call(self._thread, self._loop, "incoming", Facts(info.callIdString, remote, name, uri, headers, video))
         self._adopt(call, leg, video=video)
+        if "100rel" in ",".join(headers.get("require", ())).lower():
+            leg.expect_prack()
         self._loop.call_soon_threadsafe(self._on_incoming, call)
 
     def _dial(self, invite: Invite) -> Call:

@@ -1,5 +1,6 @@
 """One call as PJSIP sees it. Everything here runs on the PJSIP thread, and dies there."""
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable
@@ -20,7 +21,10 @@ log = structlog.get_logger(__name__)
 
 P = TypeVar("P")
 _TRYING = 100
-_FINAL = 200
+_RINGING = 180
+_SESSION_PROGRESS = 183
+_OK = _FINAL = 200
+_NOT_ACCEPTABLE_HERE = 488
 _SERVER_ERROR = 500
 _LET_MEDIA_IN = "The peer's media comes from an address that it did not tell; sip.network.media_from can let it in."
 _OFFERS_VIDEO = re.compile(r"^m=video [1-9]", re.MULTILINE)
@@ -79,6 +83,9 @@ class Leg(pj.Call):
         self._emit: Callable[[CallEvent], None] = _nowhere
         self._video = False
         self._up = False
+        self._agreed = False
+        self._offers_early = self._pracked = self._answer_at_prack = False
+        self._offering = contextlib.ExitStack()
         self._over = False
         self._held = False
         self._echo = False
@@ -92,6 +99,15 @@ class Leg(pj.Call):
         """Say where events go, and whether this call has video; before anything else is done with it."""
         self._emit = emit
         self._video = video
+
+    def expect_prack(self) -> None:
+        """Say that the INVITE has `Require: 100rel` (RFC 3262); before its first answer.
+
+        If it has no offer, ours goes with the first response then, and the answer comes in PRACK. Where a peer could do
+        that but does not insist, the offer goes with the 200: it costs no time, as media is sent from the 200 on either
+        way, and there are many, PJSIP's own callers among them, that acknowledge such an offer without answering it.
+        """
+        self._offers_early = not self.getInfo().remOfferer
 
     def param(self, code: int = 0, reason: str = "") -> pj.CallOpParam:
         """Parameters for any operation, always with the media that we want.
@@ -109,11 +125,22 @@ class Leg(pj.Call):
 
     def respond(self, code: int) -> None:
         """Answer the INVITE, provisionally or for good."""
+        if code == _RINGING and self._offers_early:
+            # The first reliable response has to have the offer (RFC 3261 section 13.2.1); PJSIP puts none into a 180.
+            code = _SESSION_PROGRESS
+        if code == _OK and self._offers_early and not self._pracked:
+            # PJSIP would keep the 200 until PRACK comes, but with the offer in it, whether that is answered or not.
+            self._answer_at_prack = True
+            return
         if self.getInfo().remOfferer:
             self.answer(self.param(code))
             return
         with codecs.offering(self._wiring.endpoint):
             self.answer(self.param(code))
+
+    def _answer_now(self) -> None:
+        if self.isActive():
+            self.respond(_OK)
 
     def end(self, code: int, reason: str) -> None:
         """Refuse, cancel or hang up, whichever fits. The peer reads why in Reason (RFC 3326)."""
@@ -184,7 +211,15 @@ class Leg(pj.Call):
             param.method = pj.PJSUA_DTMF_METHOD_SIP_INFO
             self.sendDtmf(param)
 
-    def tell_strangers(self) -> None:
+    def look_for_media(self) -> None:
+        """End a call without any: our offer was not answered. PJSIP would wait for the answer for ever."""
+        if not self._agreed:
+            log.warning("offer_not_answered")
+            self.end(_NOT_ACCEPTABLE_HERE, "No answer to our offer of media")
+            return
+        self._tell_strangers()
+
+    def _tell_strangers(self) -> None:
         """Log it where all that came for a stream was dropped because of where it came from."""
         for media in (*self._active(pj.PJMEDIA_TYPE_AUDIO), *self._active(pj.PJMEDIA_TYPE_VIDEO)):
             count = sources.dropped(media_sockets(self.getId(), media.index))
@@ -208,6 +243,7 @@ class Leg(pj.Call):
             self._tell_media()
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED and not self._over:
             self._over = True
+            self._offering.close()
             by_peer = not self._ours and _is_of_peer(prm.e)
             reason = info.lastReason if by_peer else self._reason or info.lastReason
             certificate = self._wiring.endpoint.certificate_refused(info.lastReason)
@@ -222,17 +258,30 @@ class Leg(pj.Call):
         if ours and transaction.statusCode >= _FINAL and self._on_reply is not None:
             on_reply, self._on_reply = self._on_reply, None
             on_reply(transaction.statusCode)
+        if transaction.method == "PRACK" and transaction.role == pj.PJSIP_ROLE_UAS and not self._pracked:
+            self._pracked = True
+            if self._answer_at_prack:
+                self._wiring.thread.post(self._answer_now)
 
     @guarded
     def onCallMediaState(self, _prm: pj.OnCallMediaStateParam) -> None:  # noqa: N802
         """An offer was answered, at first or in a re-INVITE: streams are new."""
+        self._agreed = True
         self._connect()
         if self._up:
             self._tell_media()
 
     @guarded
+    def onCallTxOffer(self, prm: pj.OnCallTxOfferParam) -> None:  # noqa: N802
+        """A re-INVITE without an offer asks for one: of all that we can do (RFC 3261 14.2, RFC 6337 5.2.5)."""
+        prm.opt.audioCount = prm.opt.videoCount = 1
+        prm.opt.textCount = 0
+        self._offering.enter_context(codecs.offering(self._wiring.endpoint))
+
+    @guarded
     def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:  # noqa: N802
         """An offer or answer of ours is about to go."""
+        self._offering.close()
         offer = not prm.remSdp.wholeSdp
         # Taken where it is offered, but not worth its bytes in an offer of ours.
         text = prm.sdp.wholeSdp.replace("a=rtcp-mux\r\n", "") if offer else prm.sdp.wholeSdp
@@ -370,6 +419,10 @@ def _came_from(event: Any, dispatchers: tuple[sources.Network, ...]) -> set[str]
 
 
 def _is_of_peer(event: Any) -> bool:
-    """Whether a message ended the call, not a timer or the network."""
-    local = (pj.PJSIP_EVENT_TIMER, pj.PJSIP_EVENT_TRANSPORT_ERROR)
-    return event.type == pj.PJSIP_EVENT_TSX_STATE and event.body.tsxState.type not in local
+    """Whether a message of the peer's ended the call: no timer, not the network, no answer to a BYE of PJSIP's."""
+    if event.type != pj.PJSIP_EVENT_TSX_STATE:
+        return False
+    state = event.body.tsxState
+    if state.tsx.method == "BYE" and state.tsx.role == pj.PJSIP_ROLE_UAC:
+        return False
+    return state.type not in (pj.PJSIP_EVENT_TIMER, pj.PJSIP_EVENT_TRANSPORT_ERROR)

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,8 +18,6 @@ from tests.peer.measured import MeasuredPeer
 from tests.peer.raw import AUDIO, VIDEO, RawCaller, sdp
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-DELAYED_OFFER = Path(__file__).with_name("delayed-offer-invite.txt")
 
 
 async def event(call: Call, kind: type[CallEvent]) -> CallEvent:
@@ -121,28 +118,6 @@ async def test_second_call_can_be_refused_while_one_is_up(gateway: Gateway, peer
     assert first.ended is None
     await first.hangup()
     await peer.wait_over()
-
-
-async def test_delayed_offer_of_a_room_system(gateway: Gateway) -> None:
-    """An INVITE without SDP, as an SBC sent it, is answered with an offer of sound and picture, and no more."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller:
-        invite = DELAYED_OFFER.read_text().format(target=caller.target[1], local=caller.local, call_id=caller.call_id)
-        caller.send(invite.replace("\n", "\r\n"))
-        call = await gateway.take()
-        assert call.request_uri.user == "demo"
-        assert call.facts.video
-        await call.ring()
-        await call.answer()
-        code, text = await caller.response()
-        assert code == 200
-        assert re.findall(r"m=(\w+)", text) == ["audio", "video"]
-        assert "profile-level-id=42e01f" in text
-        caller.sequence, caller.tag = 1, "fac27ae0"
-        caller.request("ACK", sdp(AUDIO, VIDEO), {"From": "<sip:99480@dma.example.com>;tag=fac27ae0"})
-        assert await event(call, Answered)
-        assert await event(call, MediaUp) == MediaUp(audio=True, video=True)
-    await call.hangup()
-    assert not (await call.wait_ended()).by_peer
 
 
 @pytest.mark.parametrize("profile", ["42e01f", "4d401f", "640028", "42801f"])
