@@ -353,6 +353,7 @@ class OnCallTxOfferParam:
     opt: CallSetting
 
 class OnDtmfDigitParam:
+    method: int
     digit: str
 
 class OnCallTransferRequestParam:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from jibri_sip.sip import codecs, native, slim, sources, transport
 from jibri_sip.sip.certificates import Stack
 from jibri_sip.sip.door import media_sockets
 from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp, Resumed, Ringing
+from jibri_sip.sip.keys import Presses
 from jibri_sip.sip.origin import origin
 from jibri_sip.sip.thread import PjsipThread
 
@@ -94,6 +96,7 @@ class Leg(pj.Call):
         self._rang: tuple[int, str] | None = None
         self._signalled_from: set[str] = set()
         self._on_reply: Callable[[int], None] | None = None
+        self._presses = Presses()
 
     def listen(self, emit: Callable[[CallEvent], None], *, video: bool) -> None:
         """Say where events go, and whether this call has video; before anything else is done with it."""
@@ -297,7 +300,8 @@ class Leg(pj.Call):
     @guarded
     def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:  # noqa: N802
         """The peer pressed a key."""
-        self._emit(Dtmf(prm.digit))
+        if self._presses.is_new(prm.digit, prm.method, time.monotonic()):
+            self._emit(Dtmf(prm.digit))
 
     @guarded
     def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:  # noqa: N802

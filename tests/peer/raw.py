@@ -86,7 +86,7 @@ class RawCaller(asyncio.DatagramProtocol):
             **(headers or {}),
         }
         if body:
-            fields["Content-Type"] = "application/sdp"
+            fields.setdefault("Content-Type", "application/sdp")
         fields["Content-Length"] = str(len(body))
         lines = [f"{method} {self.uri} SIP/2.0", *(f"{name}: {value}" for name, value in fields.items())]
         message = "\r\n".join(lines) + "\r\n\r\n" + body
