@@ -145,7 +145,7 @@ class Machine:
 
 @dataclass
 class Report:
-    """report.json; `rivals` holds one object for each step that was also done as rivals do it."""
+    """report.json; `rivals`: each step that was also done as rivals do it; `loss`: what tests/bench/loss.py found."""
 
     machine: Machine
     setup_ms: SetupTimes = field(default_factory=SetupTimes)
@@ -154,6 +154,7 @@ class Report:
     cpu_cores: Shares = field(default_factory=Shares)
     rss_mib: Shares = field(default_factory=Shares)
     rivals: dict[str, Any] = field(default_factory=dict)
+    loss: dict[str, Any] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""

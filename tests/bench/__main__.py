@@ -2,14 +2,17 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import structlog
+
 from tests import report as reports
-from tests.bench import calls, own_share, plot, rivals
+from tests.bench import calls, loss, own_share, plot, rivals
 from tests.library import library_directory
 from tests.meeting import EmbeddedMeeting
 
@@ -27,9 +30,7 @@ def _progress() -> Callable[[str], None]:
     return say
 
 
-async def _bench(parts: set[str]) -> reports.Report:
-    say = _progress()
-    report = reports.Report(reports.machine(os.getloadavg()[0]))
+async def _with_meeting(parts: set[str], report: reports.Report, say: Callable[[str], None]) -> None:
     async with EmbeddedMeeting(DIRECTORY, library_directory()) as meeting:
         if "set-up" in parts:
             say(f"set-up time: {_CALLS} calls to a warm gateway")
@@ -45,6 +46,16 @@ async def _bench(parts: set[str]) -> reports.Report:
             report.to_sip.audio.gateway_latency_ms = share.sound_to_sip_ms
             report.to_meet.audio.gateway_latency_ms = share.sound_to_meet_ms
             say(f"at the gateway's devices: {share.to_meet_fps} / {share.to_sip_fps} frames a second")
+
+
+async def _bench(parts: set[str]) -> reports.Report:
+    say = _progress()
+    report = reports.Report(reports.machine(os.getloadavg()[0]))
+    if parts & {"set-up", "whole", "share"}:
+        await _with_meeting(parts, report, say)
+    if "loss" in parts:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+        report.loss = await loss.measure(DIRECTORY, say)
     if "rivals" in parts:
         say("rivals: the same steps as others do them, in turn")
         async with rivals.Bench(say) as bench:
@@ -62,15 +73,37 @@ def _rivals_table(report: reports.Report) -> str:
     return reports.table(("step", "way", "CPU, cores", "frames a second", "times ours"), rows)
 
 
+def _loss_tables(report: reports.Report) -> str:
+    if not report.loss:
+        return ""
+    each = "intact frames a second / frozen / added latency"
+    packets = (
+        "largest packet, bytes",
+        "packets a second",
+        "kbit/s with headers",
+        "headers",
+        "intact fps",
+        "CPU, cores",
+    )
+    return "\n\n".join(
+        [
+            reports.table(
+                ("pair", "loss", f"to the SIP peer: {each}", "to the meeting: the same"), loss.rows(report.loss)
+            ),
+            reports.table(packets, loss.packet_rows(report.loss)),
+        ]
+    )
+
+
 def main() -> None:
     """Measure, write, print."""
-    names = ("set-up", "whole", "share", "rivals")
+    names = ("set-up", "whole", "share", "loss", "rivals")
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="parts of it")
     parts = set(parser.parse_args().only)
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     report = asyncio.run(_bench(parts))
-    text = report.markdown() + "\n" + _rivals_table(report) + "\n"
+    text = "\n".join([report.markdown(), _rivals_table(report), "", _loss_tables(report), ""])
     report.write(DIRECTORY / "report.json")
     (DIRECTORY / "report.md").write_text(text)
     plot.draw(report, DIRECTORY / "plot.png")

@@ -5,6 +5,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+FREEZE_MS = 200.0
+"""A picture that stands longer is frozen."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -34,10 +37,12 @@ class Seen:
         latency_ms_p50: median time from stamping to arrival; None of none.
         latency_ms_p95: 95th percentile.
         longest_gap_ms: longest time without a new picture.
+        frozen_ms: all the time in which no picture with a stamp came for longer than FREEZE_MS.
         width: of the last picture in pixels; 0 of none.
         height: its height.
         first_ms: CLOCK_REALTIME of the first picture; None of none.
         first_intact_ms: CLOCK_REALTIME of the first with a stamp.
+        last_intact_ms: CLOCK_REALTIME of the last with a stamp.
     """
 
     frames: int
@@ -46,15 +51,18 @@ class Seen:
     latency_ms_p50: float | None
     latency_ms_p95: float | None
     longest_gap_ms: float
+    frozen_ms: float
     width: int
     height: int
     first_ms: float | None
     first_intact_ms: float | None
+    last_intact_ms: float | None
 
 
 def add_up(frames: Sequence[Frame]) -> Seen:
     """The sum of `frames`, oldest first."""
     times = [frame.seen_ms for frame in frames]
+    intact = [frame.seen_ms for frame in frames if frame.latency_ms is not None]
     latencies = sorted(frame.latency_ms for frame in frames if frame.latency_ms is not None)
     span = times[-1] - times[0] if times else 0.0
     return Seen(
@@ -64,8 +72,10 @@ def add_up(frames: Sequence[Frame]) -> Seen:
         latency_ms_p50=statistics.median(latencies) if latencies else None,
         latency_ms_p95=latencies[int(len(latencies) * 0.95)] if latencies else None,
         longest_gap_ms=max((after - before for before, after in itertools.pairwise(times)), default=0.0),
+        frozen_ms=sum(gap for before, after in itertools.pairwise(intact) if (gap := after - before) > FREEZE_MS),
         width=frames[-1].width if frames else 0,
         height=frames[-1].height if frames else 0,
         first_ms=times[0] if times else None,
-        first_intact_ms=next((frame.seen_ms for frame in frames if frame.latency_ms is not None), None),
+        first_intact_ms=intact[0] if intact else None,
+        last_intact_ms=intact[-1] if intact else None,
     )
