@@ -18,9 +18,9 @@ GRUB_DISABLE_OS_PROBER=true
 GRUB
 update-initramfs -u -k all
 
-# update-grub wants to know the disk, and in a chroot there is none: the first menu is written by hand. Each new kernel
-# has it made anew on the machine itself.
-if grub-probe --target=device / >/dev/null 2>&1; then
+# update-grub looks at the disk, which in a chroot is the building machine's: the first menu is written by hand there. Each
+# new kernel has it made anew on the machine itself.
+if [ -d /run/systemd/system ]; then
   update-grub
 else
   kernel=$(basename "$(find /boot -name 'vmlinuz-*' | sort -V | tail -n 1)" | cut -d- -f2-)
