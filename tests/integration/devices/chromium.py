@@ -123,7 +123,7 @@ def camera_page(profile: Path, env: Mapping[str, str], flags: Sequence[str]) -> 
     try:
         driver = webdriver.Chrome(options=options, service=service)
         try:
-            driver.set_script_timeout(15)
+            driver.set_script_timeout(60)
             driver.get(f"http://localhost:{server.server_port}/")
             yield CameraPage(driver)
         finally:

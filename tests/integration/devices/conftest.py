@@ -1,5 +1,6 @@
 """What the device tests share: a runtime directory, devices that are closed, and a check that nothing stays behind."""
 
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -26,8 +27,9 @@ def runtime_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def canvas() -> Canvas:
-    """The usual canvas."""
-    return Canvas()
+    """The usual canvas; JIBRI_SIP_TEST_CANVAS=320x180x3 for a machine that is emulated."""
+    width, height, fps = map(int, os.environ.get("JIBRI_SIP_TEST_CANVAS", "1280x720x30").split("x"))
+    return Canvas(width, height, fps)
 
 
 @pytest.fixture

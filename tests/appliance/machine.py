@@ -1,0 +1,229 @@
+"""`Machine`: the appliance in QEMU, without KVM, on throw-away disks, for as long as a `with` lasts."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from tests.running_gateway import free_port
+
+BOOT_S = 900
+"""QEMU without KVM is some twenty times slower than the machine it runs on, which may be busy."""
+ESP_OFFSET, ESP_BYTES = 2 << 20, 64 << 20
+"""Where scripts/make-disk puts the EFI system partition."""
+UEFI = Path("/usr/share/OVMF/OVMF_CODE.fd")
+UEFI_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS.fd")
+
+
+class MachineError(Exception):
+    """The machine did not come up, or a command in it failed; the message has what was said last."""
+
+
+def run(*command: object, stdin: str | None = None, timeout_s: float = 120) -> str:
+    """A program's output; it has to succeed."""
+    done = subprocess.run(
+        [str(word) for word in command], input=stdin, capture_output=True, text=True, check=False, timeout=timeout_s
+    )
+    if done.returncode != 0:
+        raise MachineError(f"{command[0]} ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+class Machine:
+    """A virtual machine with the image as its disk.
+
+    Args:
+        image: qcow2 or raw; not written to.
+        log: directory for the serial console's log.
+        firmware: what starts it.
+        setup: what is put onto its EFI system partition as jibri-sip.toml; the key for `ssh` is added.
+        user_data: given to cloud-init instead, on a disk as clouds do; `{key}` is the public key.
+        memory_mib: of the machine.
+        cores: of the machine.
+
+    Attributes:
+        started_at: when it was switched on (monotonic).
+    """
+
+    def __init__(
+        self,
+        image: Path,
+        log: Path,
+        *,
+        firmware: Literal["bios", "uefi"] = "bios",
+        setup: str | None = None,
+        user_data: str | None = None,
+        memory_mib: int = 3072,
+        cores: int = int(os.environ.get("JIBRI_SIP_QEMU_CORES", "2")),
+    ) -> None:
+        log.mkdir(parents=True, exist_ok=True)
+        self.console = log / f"console-{firmware}.log"
+        self.started_at = 0.0
+        self._image = image.absolute()
+        self._firmware = firmware
+        self._setup = setup
+        self._user_data = user_data
+        self._shape = ("-m", str(memory_mib), "-smp", str(cores))
+        self._directory = tempfile.TemporaryDirectory(prefix="vm", dir=os.environ.get("TMPDIR", "/var/tmp"))  # noqa: S108
+        self._work = Path(self._directory.name)
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._forward: list[str] = []
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def forward(self, kind: Literal["tcp", "udp"], port: int, inside: int | None = None) -> None:
+        """Before the start: lead a port of loopback into the machine."""
+        self._forward.append(f"hostfwd={kind}:127.0.0.1:{port}-:{inside or port}")
+
+    def __enter__(self) -> Self:
+        """Switch it on."""
+        try:
+            self._prepare()
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _prepare(self) -> None:
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", self._work / "key")
+        overlay = self._work / "disk.qcow2"
+        kind = "qcow2" if self._image.suffix == ".qcow2" else "raw"
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-b", self._image, "-F", kind, overlay)
+        if self._setup is not None:
+            self._put_on_esp(overlay, self._setup)
+        if self._user_data is not None:
+            self._make_seed(self._user_data)
+
+    def _put_on_esp(self, overlay: Path, setup: str) -> None:
+        key = (self._work / "key.pub").read_text().strip()
+        file = self._work / "jibri-sip.toml"
+        file.write_text(setup.replace("[machine]", f"[machine]\nssh_keys = [{json.dumps(key)}]"))
+        esp = self._work / "esp"
+        mib = 1 << 20
+        blocks = ("bs=1M", f"skip={ESP_OFFSET // mib}", f"count={ESP_OFFSET // mib + ESP_BYTES // mib}")
+        run("qemu-img", "dd", "-f", "qcow2", "-O", "raw", *blocks, f"if={overlay}", f"of={esp}")
+        run("mcopy", "-i", esp, file, "::/jibri-sip.toml")
+        run("qemu-io", "-f", "qcow2", "-c", f"write -q -s {esp} {ESP_OFFSET} {ESP_BYTES}", overlay)
+
+    def _make_seed(self, user_data: str) -> None:
+        """cloud-init's NoCloud: a disk with the label CIDATA."""
+        key = (self._work / "key.pub").read_text().strip()
+        (self._work / "user-data").write_text(user_data.replace("{key}", key))
+        (self._work / "meta-data").write_text("instance-id: test-1\n")
+        seed = self._work / "seed"
+        seed.write_bytes(bytes(2 << 20))
+        run("mformat", "-i", seed, "-v", "CIDATA", "-h", "4", "-s", "32", "-t", "32", "::")
+        run("mcopy", "-i", seed, self._work / "user-data", self._work / "meta-data", "::/")
+
+    def _start(self) -> None:
+        forwards = ",".join((f"hostfwd=tcp:127.0.0.1:{self._port}-:22", *self._forward))
+        command = [
+            *("nice", "-n", "19", "qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-display", "none"),
+            # Never KVM: where it is only half there, the machine hangs without a word.
+            *("-accel", "tcg,thread=multi,tb-size=512", *self._shape),
+            *("-drive", f"file={self._work}/disk.qcow2,if=virtio,format=qcow2,cache=unsafe"),
+            *("-netdev", f"user,id=n,{forwards}", "-device", "virtio-net-pci,netdev=n,romfile="),
+            *("-device", "virtio-rng-pci", "-serial", f"file:{self.console}", "-no-reboot"),
+        ]
+        if self._firmware == "uefi":
+            shutil.copy(UEFI_VARIABLES, self._work / "variables")
+            command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={UEFI}"]
+            command += ["-drive", f"if=pflash,format=raw,unit=1,file={self._work}/variables"]
+        if self._user_data is not None:
+            command += ["-drive", f"file={self._work}/seed,if=virtio,format=raw,readonly=on"]
+        self.started_at = time.monotonic()
+        self._process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Pull the plug."""
+        self.close()
+
+    def close(self) -> None:
+        """Pull the plug; nothing of the machine stays but its console's log."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+        self._directory.cleanup()
+
+    def up_s(self) -> float:
+        """Seconds since it was switched on."""
+        return time.monotonic() - self.started_at
+
+    def ssh(self, command: str, *, stdin: str | None = None, timeout_s: float = 300) -> str:
+        """A command's output, run by root in the machine.
+
+        Raises:
+            MachineError: it failed, or there is no answer.
+        """
+        return run(*self.ssh_command(), command, stdin=stdin, timeout_s=timeout_s)
+
+    def ssh_command(self, *options: str) -> list[str]:
+        """How to get into it."""
+        return [
+            *("ssh", "-q", "-i", f"{self._work}/key", "-p", str(self._port), *options),
+            *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=60"),
+            *("-o", "BatchMode=yes", "-o", "ServerAliveInterval=30", "root@127.0.0.1"),
+        ]
+
+    def put(self, *files: Path, to: str) -> None:
+        """Copy files and directories into a directory of the machine."""
+        packed = subprocess.run(
+            ["tar", "--create", *(word for file in files for word in ("-C", str(file.parent), file.name))],
+            check=True,
+            capture_output=True,
+        ).stdout
+        command = [*self.ssh_command(), f"mkdir -p {to} && tar --extract --no-same-owner --directory {to}"]
+        subprocess.run(command, input=packed, check=True, timeout=300)
+
+    def said(self) -> str:
+        """What was on its serial console, without the escape sequences of terminals."""
+        text = self.console.read_text(errors="replace") if self.console.exists() else ""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r", "", text)
+
+    def wait_for(self, what: str, probe: Callable[[], bool], timeout_s: float = BOOT_S) -> float:
+        """Wait until the probe is true (that it fails for now is no failure); seconds since the start.
+
+        Raises:
+            MachineError: it was not in time, or the machine is gone.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                if probe():
+                    return self.up_s()
+            except (MachineError, subprocess.TimeoutExpired):
+                pass
+            if self._process is None or self._process.poll() is not None:
+                raise MachineError(f"the machine is off; its console ends:\n{self.said()[-3000:]}")
+            if time.monotonic() > deadline:
+                load = os.getloadavg()[0]
+                raise MachineError(
+                    f"no {what} after {timeout_s} s (load {load:.1f}); the console ends:\n{self.said()[-3000:]}"
+                )
+            time.sleep(2)
+
+    def state(self, unit: str) -> dict[str, str]:
+        """What systemd says of a unit."""
+        wanted = "ActiveState,SubState,StatusText,NRestarts,Result,MainPID,ActiveEnterTimestampMonotonic"
+        text = self.ssh(f"systemctl show --property {wanted} {unit}")
+        return dict(line.split("=", 1) for line in text.splitlines())
+
+    def wait_until_active(self, unit: str, timeout_s: float = BOOT_S) -> float:
+        """Wait until a unit is up; seconds since the machine was switched on."""
+        return self.wait_for(f"active {unit}", lambda: self.state(unit)["ActiveState"] == "active", timeout_s)
