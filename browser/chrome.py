@@ -18,6 +18,7 @@ from browser.chromedriver import DIES_WITH_PARENT, Chromedriver
 from browser.driver import SCRIPT_TIMEOUT_S, Driver
 from browser.errors import ChromeGone, ChromeNotStarted, StartKind
 from browser.page import MeetingPage
+from browser.patience import PATIENCE
 
 # What Chrome gets of our own environment; the rest (secrets of the service among it) stays here.
 _PASSED_ON = (
@@ -27,7 +28,7 @@ _PASSED_ON = (
 # Chrome makes a socket 58 characters below TMPDIR, and a socket's path has 107 at most (unix(7)); longer,
 # it hangs in its start.
 _TMPDIR_CHARS = 48
-_START_TIMEOUT_S = 30
+_START_TIMEOUT_S = round(30 * PATIENCE)
 _WATCH_S = 0.1
 _PID_FILE = "chrome.pid"
 

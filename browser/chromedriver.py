@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from browser.errors import ChromeNotStarted
+from browser.patience import PATIENCE
 
 _PORT = re.compile(r"successfully on port (\d+)")
 _KEPT_LINES = 40
@@ -54,7 +55,9 @@ class Chromedriver:
         ChromeNotStarted: The program is missing, or did not say its port in `timeout` seconds.
     """
 
-    def __init__(self, command: str, env: Mapping[str, str], log: Callable[[str], None], timeout: float = 10.0) -> None:
+    def __init__(
+        self, command: str, env: Mapping[str, str], log: Callable[[str], None], timeout: float = 10.0 * PATIENCE
+    ) -> None:
         self._limiter = LineLimiter(log)
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._port: int | None = None

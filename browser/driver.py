@@ -22,11 +22,12 @@ from selenium.webdriver.remote.client_config import ClientConfig
 from urllib3.exceptions import HTTPError
 
 from browser.errors import BrowserError, ChromeGone, ChromeNotStarted, PageHung
+from browser.patience import PATIENCE
 
 # A page that is alive answers in milliseconds. The script's limit is chromedriver's, the other one is for a
 # chromedriver or Chrome that says nothing at all.
-SCRIPT_TIMEOUT_S = 2
-ANSWER_TIMEOUT_S = 3
+SCRIPT_TIMEOUT_S = round(2 * PATIENCE)
+ANSWER_TIMEOUT_S = SCRIPT_TIMEOUT_S + 1
 
 _GONE = ("disconnected", "not reachable", "tab crashed", "not connected", "target window already closed")
 _BETWEEN_DOCUMENTS = ("aborted by navigation", "execution context", "Cannot find context", "loader has changed")

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from browser.driver import Driver
 from browser.errors import BrowserError, JoinFailed, PageHung, PageLoadFailed
+from browser.patience import PATIENCE
 from browser.secret import Secret
 from browser.state import PageState, join_failure, read_state
 from browser.url import conference_url
@@ -22,7 +23,7 @@ BLANK_URL = "data:text/html,%3C!doctype%20html%3E%3Ctitle%3E%3C/title%3E%3Cbody%
 # In the order in which they run.
 _SCRIPTS = ("signs.js", "agent.js")
 _STEP_S = 0.05
-_BLANK_TIMEOUT_S = 5.0
+_BLANK_TIMEOUT_S = 5.0 * PATIENCE
 _RETREAT_S = 1.0
 
 Medium: TypeAlias = Literal["audio", "video"]

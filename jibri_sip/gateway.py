@@ -54,13 +54,14 @@ from jibri_sip.sip.endpoint import Endpoint
 from jibri_sip.sip.settings import SipSettings
 from jibri_sip.slot_keeper import SlotKeeper
 from virtual_devices.errors import DeviceError
+from virtual_devices.patience import PATIENCE
 
 _log = log.logger("gateway")
 
 REMEMBERED = 50
 """Ended sessions that the API can still tell of."""
 CLOSE_S = 10.0
-KEEPER_HUNG_S = 180.0
+KEEPER_HUNG_S = 180.0 * PATIENCE
 """What the slot's keeper has been at for so long will not end; a slot's start on a slow machine may take a minute."""
 _AGREED = 200
 

@@ -28,6 +28,7 @@ from virtual_devices.camera import Camera, open_camera
 from virtual_devices.canvas import Canvas
 from virtual_devices.display import Display
 from virtual_devices.errors import DeviceError
+from virtual_devices.patience import PATIENCE
 from virtual_devices.screen import ScreenSource
 from virtual_devices.sound import SoundDevice
 
@@ -35,7 +36,7 @@ _log = log.logger("slot")
 
 PROFILE_BYTES = 32 << 20
 """What Chrome may write during a call; without it, Chrome hangs or dies in ways that nobody understands."""
-HUNG_S = 5.0
+HUNG_S = 5.0 * PATIENCE
 """What has not answered for so long will not."""
 
 P = ParamSpec("P")

@@ -100,7 +100,8 @@ class Supervision:
     def _text(self) -> str:
         problem = self._instance.problem
         if problem is not None:
-            return f"out of order: {problem.message}. {problem.remedy}"
+            remedy = "" if problem.remedy in problem.message else f". {problem.remedy}"
+            return f"out of order: {problem.message}{remedy}"
         if self._in_call:
             return "in a call"
         return {

@@ -15,9 +15,10 @@ from pathlib import Path
 import pulsectl
 
 from virtual_devices.errors import DeviceError
+from virtual_devices.patience import PATIENCE
 from virtual_devices.processes import ChildProcess, LogLine, accepts, instance_env, wait_until
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 10.0 * PATIENCE
 MEETING_SINK = "meeting"
 MEETING_SOURCE = "meeting.monitor"
 SIP_SINK = "sip"

@@ -23,6 +23,7 @@ from Xlib.display import Display as Connection
 
 from virtual_devices.canvas import Canvas
 from virtual_devices.errors import DeviceError
+from virtual_devices.patience import PATIENCE
 from virtual_devices.processes import (
     DISPLAY_FILE,
     X_DIRECTORY,
@@ -33,7 +34,7 @@ from virtual_devices.processes import (
 )
 
 MARGIN = 2  # pixels, see above
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 10.0 * PATIENCE
 FAMILY_LOCAL = 256  # Xauthority(5): the address is this host's name
 FAMILY_WILD = 65535  # matches any address
 COOKIE_NAME = b"MIT-MAGIC-COOKIE-1"

@@ -16,5 +16,5 @@ if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 systemctl --quiet enable jibri-sip.target jibri-sip-machine.service jibri-sip-banner.timer systemd-timesyncd.service
 if [ "$JIBRI_SIP_KIND" = image ]; then
   # On a server, the firewall is its administrator's: the rules lie ready there (jibri-sip-firewall.service).
-  systemctl --quiet enable jibri-sip-firewall.service jibri-sip-first-boot.service
+  systemctl --quiet enable jibri-sip-firewall.service jibri-sip-first-boot.service jibri-sip-host-keys.service
 fi

@@ -9,7 +9,7 @@ echo jibri-sip >/etc/hostname
 printf '127.0.0.1 localhost jibri-sip\n::1 localhost ip6-localhost ip6-loopback jibri-sip\n' >/etc/hosts
 cat >/etc/fstab <<'FSTAB'
 LABEL=root  /          ext4  defaults,noatime,errors=remount-ro,x-systemd.growfs  0 1
-LABEL=ESP   /boot/efi  vfat  umask=0077,nofail                                    0 2
+LABEL=ESP   /boot/efi  vfat  umask=0077,nofail,x-systemd.device-timeout=60                                 0 2
 FSTAB
 install -d /boot/efi
 # The distribution's own mirrors, whatever built this.

@@ -4,8 +4,14 @@
 set -euo pipefail
 [ "$JIBRI_SIP_KIND" = image ] || exit 0
 
-install -d /etc/initramfs-tools/conf.d
-printf 'MODULES=most\nCOMPRESS=zstd\n' >/etc/initramfs-tools/conf.d/jibri-sip
+wanted='MODULES=most
+COMPRESS=zstd'
+conf=/etc/initramfs-tools/conf.d/jibri-sip
+if [ "$(cat "$conf" 2>/dev/null)" != "$wanted" ]; then
+  install -d "$(dirname "$conf")"
+  echo "$wanted" >"$conf"
+  update-initramfs -u -k all
+fi
 install -d /etc/default/grub.d
 cat >/etc/default/grub.d/jibri-sip.cfg <<'GRUB'
 GRUB_TIMEOUT=1
@@ -16,7 +22,6 @@ GRUB_TERMINAL="console serial"
 GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
 GRUB_DISABLE_OS_PROBER=true
 GRUB
-update-initramfs -u -k all
 
 # update-grub looks at the disk, which in a chroot is the building machine's: the first menu is written by hand there. Each
 # new kernel has it made anew on the machine itself.

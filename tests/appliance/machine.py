@@ -1,9 +1,11 @@
-"""`Machine`: the appliance in QEMU, without KVM, on throw-away disks, for as long as a `with` lasts."""
+"""The appliance in a machine of its own, for as long as a `with` lasts: `Machine`, QEMU without KVM."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -36,7 +38,113 @@ def run(*command: object, stdin: str | None = None, timeout_s: float = 120) -> s
     return done.stdout
 
 
-class Machine:
+class Guest:
+    """A machine that is or will be switched on, and the way into it.
+
+    Args:
+        console: file with what it says on its console.
+        key: private key of root's.
+        host: where its SSH is.
+        port: the same.
+
+    Attributes:
+        started_at: when it was switched on (monotonic).
+    """
+
+    def __init__(self, console: Path, key: Path, host: str, port: int) -> None:
+        self.console = console
+        self.started_at = 0.0
+        self._way_in = (host, port, key)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that the machine is on this one."""
+        assert self._process is not None
+        return self._process.pid
+
+    def _switch_on(self, process: subprocess.Popen[bytes]) -> None:
+        self.started_at = time.monotonic()
+        self._process = process
+
+    def _switch_off(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            # User-Mode Linux is many processes.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def up_s(self) -> float:
+        """Seconds since it was switched on."""
+        return time.monotonic() - self.started_at
+
+    def ssh(self, command: str, *, stdin: str | None = None, timeout_s: float = 300) -> str:
+        """A command's output, run by root in the machine.
+
+        Raises:
+            MachineError: it failed, or there is no answer.
+        """
+        return run(*self.ssh_command(), command, stdin=stdin, timeout_s=timeout_s)
+
+    def ssh_command(self, *options: str) -> list[str]:
+        """How to get into it."""
+        host, port, key = self._way_in
+        return [
+            *("ssh", "-q", "-i", str(key), "-p", str(port), *options),
+            *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=60"),
+            *("-o", "BatchMode=yes", "-o", "ServerAliveInterval=30", f"root@{host}"),
+        ]
+
+    def put(self, *files: Path, to: str) -> None:
+        """Copy files and directories into a directory of the machine."""
+        packed = subprocess.run(
+            ["tar", "--create", *(word for file in files for word in ("-C", str(file.parent), file.name))],
+            check=True,
+            capture_output=True,
+        ).stdout
+        command = [*self.ssh_command(), f"mkdir -p {to} && tar --extract --no-same-owner --directory {to}"]
+        subprocess.run(command, input=packed, check=True, timeout=300)
+
+    def said(self) -> str:
+        """What was on its serial console, without the escape sequences of terminals."""
+        text = self.console.read_text(errors="replace") if self.console.exists() else ""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r", "", text)
+
+    def wait_for(self, what: str, probe: Callable[[], bool], timeout_s: float = BOOT_S) -> float:
+        """Wait until the probe is true (that it fails for now is no failure); seconds since the start.
+
+        Raises:
+            MachineError: it was not in time, or the machine is gone.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                if probe():
+                    return self.up_s()
+            except (MachineError, subprocess.TimeoutExpired):
+                pass
+            if self._process is None or self._process.poll() is not None:
+                raise MachineError(f"the machine is off; its console ends:\n{self.said()[-3000:]}")
+            if time.monotonic() > deadline:
+                load = os.getloadavg()[0]
+                raise MachineError(
+                    f"no {what} after {timeout_s} s (load {load:.1f}); the console ends:\n{self.said()[-3000:]}"
+                )
+            time.sleep(2)
+
+    def state(self, unit: str) -> dict[str, str]:
+        """What systemd says of a unit."""
+        wanted = "ActiveState,SubState,StatusText,NRestarts,Result,MainPID,ActiveEnterTimestampMonotonic"
+        text = self.ssh(f"systemctl show --property {wanted} {unit}")
+        return dict(line.split("=", 1) for line in text.splitlines())
+
+    def wait_until_active(self, unit: str, timeout_s: float = BOOT_S) -> float:
+        """Wait until a unit is up; seconds since the machine was switched on."""
+        return self.wait_for(f"active {unit}", lambda: self.state(unit)["ActiveState"] == "active", timeout_s)
+
+
+class Machine(Guest):
     """A virtual machine with the image as its disk.
 
     Args:
@@ -47,9 +155,6 @@ class Machine:
         user_data: given to cloud-init instead, on a disk as clouds do; `{key}` is the public key.
         memory_mib: of the machine.
         cores: of the machine.
-
-    Attributes:
-        started_at: when it was switched on (monotonic).
     """
 
     def __init__(
@@ -64,8 +169,6 @@ class Machine:
         cores: int = int(os.environ.get("JIBRI_SIP_QEMU_CORES", "2")),
     ) -> None:
         log.mkdir(parents=True, exist_ok=True)
-        self.console = log / f"console-{firmware}.log"
-        self.started_at = 0.0
         self._image = image.absolute()
         self._firmware = firmware
         self._setup = setup
@@ -74,14 +177,8 @@ class Machine:
         self._directory = tempfile.TemporaryDirectory(prefix="vm", dir=os.environ.get("TMPDIR", "/var/tmp"))  # noqa: S108
         self._work = Path(self._directory.name)
         self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(log / f"console-{firmware}.log", self._work / "key", "127.0.0.1", self._port)
         self._forward: list[str] = []
-
-    @property
-    def pid(self) -> int:
-        """QEMU's process."""
-        assert self._process is not None
-        return self._process.pid
 
     def forward(self, kind: Literal["tcp", "udp"], port: int, inside: int | None = None) -> None:
         """Before the start: lead a port of loopback into the machine."""
@@ -144,8 +241,8 @@ class Machine:
             command += ["-drive", f"if=pflash,format=raw,unit=1,file={self._work}/variables"]
         if self._user_data is not None:
             command += ["-drive", f"file={self._work}/seed,if=virtio,format=raw,readonly=on"]
-        self.started_at = time.monotonic()
-        self._process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL)
+        command = ["setpriv", "--pdeathsig", "KILL", *command]
+        self._switch_on(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -155,75 +252,5 @@ class Machine:
 
     def close(self) -> None:
         """Pull the plug; nothing of the machine stays but its console's log."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
+        self._switch_off()
         self._directory.cleanup()
-
-    def up_s(self) -> float:
-        """Seconds since it was switched on."""
-        return time.monotonic() - self.started_at
-
-    def ssh(self, command: str, *, stdin: str | None = None, timeout_s: float = 300) -> str:
-        """A command's output, run by root in the machine.
-
-        Raises:
-            MachineError: it failed, or there is no answer.
-        """
-        return run(*self.ssh_command(), command, stdin=stdin, timeout_s=timeout_s)
-
-    def ssh_command(self, *options: str) -> list[str]:
-        """How to get into it."""
-        return [
-            *("ssh", "-q", "-i", f"{self._work}/key", "-p", str(self._port), *options),
-            *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=60"),
-            *("-o", "BatchMode=yes", "-o", "ServerAliveInterval=30", "root@127.0.0.1"),
-        ]
-
-    def put(self, *files: Path, to: str) -> None:
-        """Copy files and directories into a directory of the machine."""
-        packed = subprocess.run(
-            ["tar", "--create", *(word for file in files for word in ("-C", str(file.parent), file.name))],
-            check=True,
-            capture_output=True,
-        ).stdout
-        command = [*self.ssh_command(), f"mkdir -p {to} && tar --extract --no-same-owner --directory {to}"]
-        subprocess.run(command, input=packed, check=True, timeout=300)
-
-    def said(self) -> str:
-        """What was on its serial console, without the escape sequences of terminals."""
-        text = self.console.read_text(errors="replace") if self.console.exists() else ""
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r", "", text)
-
-    def wait_for(self, what: str, probe: Callable[[], bool], timeout_s: float = BOOT_S) -> float:
-        """Wait until the probe is true (that it fails for now is no failure); seconds since the start.
-
-        Raises:
-            MachineError: it was not in time, or the machine is gone.
-        """
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                if probe():
-                    return self.up_s()
-            except (MachineError, subprocess.TimeoutExpired):
-                pass
-            if self._process is None or self._process.poll() is not None:
-                raise MachineError(f"the machine is off; its console ends:\n{self.said()[-3000:]}")
-            if time.monotonic() > deadline:
-                load = os.getloadavg()[0]
-                raise MachineError(
-                    f"no {what} after {timeout_s} s (load {load:.1f}); the console ends:\n{self.said()[-3000:]}"
-                )
-            time.sleep(2)
-
-    def state(self, unit: str) -> dict[str, str]:
-        """What systemd says of a unit."""
-        wanted = "ActiveState,SubState,StatusText,NRestarts,Result,MainPID,ActiveEnterTimestampMonotonic"
-        text = self.ssh(f"systemctl show --property {wanted} {unit}")
-        return dict(line.split("=", 1) for line in text.splitlines())
-
-    def wait_until_active(self, unit: str, timeout_s: float = BOOT_S) -> float:
-        """Wait until a unit is up; seconds since the machine was switched on."""
-        return self.wait_for(f"active {unit}", lambda: self.state(unit)["ActiveState"] == "active", timeout_s)

@@ -68,6 +68,7 @@ class MeasuredPeer:
         sips: be of that scheme, as its callers must be then.
         nack: ask for lost packets and send them again, as we do; else it is as PJSIP comes.
         network: what its packets have to pass.
+        host: its address.
         log: file for PJSIP's log.
     """
 
@@ -88,6 +89,7 @@ class MeasuredPeer:
         sips: bool = False,
         nack: bool = False,
         network: LossyNetwork | None = None,
+        host: str = "127.0.0.1",
         log: Path | None = None,
     ) -> None:
         values = {
@@ -99,6 +101,7 @@ class MeasuredPeer:
             "--tone-hz": tone_hz,
             "--codec": codec,
             "--srtp": srtp,
+            "--host": host,
             "--keys": keys,
         }
         self._arguments = [f"{option}={value}" for option, value in values.items()]
@@ -110,6 +113,7 @@ class MeasuredPeer:
             self._arguments.append(f"--tls-authorities={authorities}")
         if log is not None:
             self._arguments.append(f"--log={log}")
+        self._host = host
         self.port = self.tls_port = 0
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._process: asyncio.subprocess.Process | None = None
@@ -120,7 +124,7 @@ class MeasuredPeer:
     @property
     def uri(self) -> str:
         """Its address."""
-        return f"sip:peer@127.0.0.1:{self.port}"
+        return f"sip:peer@{self._host}:{self.port}"
 
     @property
     def pid(self) -> int:

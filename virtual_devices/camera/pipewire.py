@@ -17,9 +17,10 @@ from virtual_devices.camera.base import Camera
 from virtual_devices.camera.portal import CameraPortal
 from virtual_devices.canvas import Canvas
 from virtual_devices.native.binding import NativeCamera
+from virtual_devices.patience import PATIENCE
 from virtual_devices.processes import ChildProcess, LogLine, accepts, instance_env, wait_until
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 10.0 * PATIENCE
 
 # No service directories: a real portal must not be started by D-Bus and take the name.
 BUS_CONF = """\

@@ -80,7 +80,7 @@ static int set_format(int fd, int width, int height, char *error, size_t error_s
         return -1;
     }
     if (pix->width != (uint32_t)width || pix->height != (uint32_t)height || pix->pixelformat != V4L2_PIX_FMT_YUV420 ||
-        pix->sizeimage != picture_size(width, height)) {
+        pix->sizeimage < picture_size(width, height)) { // The driver's buffers are whole pages.
         snprintf(error, error_size, "the device stays at %ux%u (another program has it open)", pix->width, pix->height);
         return -1;
     }

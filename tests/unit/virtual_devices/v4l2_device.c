@@ -17,6 +17,8 @@
 
 #include <linux/videodev2.h>
 
+#define PAGE 4096U
+
 static int device = -1;
 
 __attribute__((format(printf, 1, 2))) static void note(const char *format, ...) {
@@ -58,6 +60,7 @@ static int set_format(struct v4l2_format *format) {
     const char *fixed = getenv("V4L2_FORMAT");
     if (fixed && sscanf(fixed, "%ux%u", &pix->width, &pix->height) == 2)
         pix->sizeimage = pix->width * pix->height * 3 / 2;
+    pix->sizeimage = (pix->sizeimage + PAGE - 1) / PAGE * PAGE; // as 0.12 and 0.15 do
     return 0;
 }
 
