@@ -149,7 +149,8 @@ class SipSettings(Section):
 
     host: Annotated[str, Field(min_length=1)] = Field(
         default="127.0.0.1",
-        description="Address to listen on. `0.0.0.0` opens SIP to the network: read docs/security.md first.",
+        description="Address to listen on, of IPv4 or IPv6. `0.0.0.0` opens SIP to the network, `::` by both versions "
+        "of IP: read docs/security.md first.",
     )
     port: Port = Field(
         default=5060,

@@ -34,11 +34,13 @@ class Stack(pj.Endpoint):
 
     Attributes:
         secure_account: number of the account that takes calls to `sips:`; None for no such calls.
+        ipv6_account: number of the account that takes calls by IPv6, where IPv4 is spoken too.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.secure_account: int | None = None
+        self.ipv6_account: int | None = None
         self._refusal = ""
 
     def onTransportState(self, prm: pj.OnTransportStateParam) -> None:  # noqa: N802  (PJSIP's name)
@@ -55,6 +57,8 @@ class Stack(pj.Endpoint):
         """A request came in."""
         if self.secure_account is not None and _TO_SIPS.match(prm.rdata.wholeMsg):
             prm.accountIndex = self.secure_account
+        if self.ipv6_account is not None and prm.rdata.srcAddress.startswith("["):
+            prm.accountIndex = self.ipv6_account
 
     def certificate_refused(self, reason: str) -> str:
         """What was wrong with the certificate of a peer, if this is how its call ended; else nothing.

@@ -70,17 +70,21 @@ class Endpoint:
     ) -> None:
         self.ports = Ports(0, None, None, "")
         self.home: Provider | None = None
-        self._settings = settings
+        # Both versions of IP: IPv4 is as if it were alone, and IPv6 is for peers that have it.
+        both = settings.host == "::"
+        self._six = settings if both and settings.signalling_host is None else None
+        self._settings = dataclasses.replace(settings, host="0.0.0.0") if both else settings  # noqa: S104
         self._devices = devices
         self._on_incoming = on_incoming
         self._reception = Reception(Guard(settings.access).judge, settings.options_when_busy)
-        self._watch = AddressWatch(6 if ":" in settings.host else 4, self._hear_of_address)
+        self._watch = AddressWatch(6 if ":" in self._settings.host else 4, self._hear_of_address)
         self._thread = PjsipThread()
         self._loop: asyncio.AbstractEventLoop
         # Lives on the PJSIP thread, as do all that follow.
         self._pj: Stack | None = None
         self._account: Account | None = None
         self._secure_account: Account | None = None
+        self._account6: Account | None = None
         self._providers: list[Provider] = []
         self._resolver: Resolver
         self._names: Names | None = None
@@ -229,12 +233,16 @@ class Endpoint:
         screen = self._open_devices(endpoint, names)
         camera = _video_device(endpoint, names.camera)
         own = ports.uri
-        self._account = self._add_account(own, screen, camera)
+        self._account = self._add_account(own, screen, camera, self._settings)
         if ports.tls is not None:
             # Only an account of that scheme says `sips` in Contact, which a call by it must (RFC 5630 section 5.1.1.1).
-            self._secure_account = self._add_account(ports.secure_uri, screen, camera)
+            self._secure_account = self._add_account(ports.secure_uri, screen, camera, self._settings)
             endpoint.secure_account = self._secure_account.getId()
-            self._account.setDefault()
+        if self._six is not None:
+            six = transport.listen(endpoint, self._six, port=ports.udp)
+            self._account6 = self._add_account(six.uri, screen, camera, self._six)
+            endpoint.ipv6_account = self._account6.getId()
+        self._account.setDefault()
         self._provider_config = partial(provider_config, self._settings, own, screen=screen, camera=camera)
         self._wiring = Wiring(
             endpoint,
@@ -265,8 +273,8 @@ class Endpoint:
         pj.VideoPreview(screen).start(preview)
         return screen
 
-    def _add_account(self, uri: str, screen: int, camera: int) -> Account:
-        config = account_config(self._settings, uri, screen, camera)
+    def _add_account(self, uri: str, screen: int, camera: int, settings: SipSettings) -> Account:
+        config = account_config(settings, uri, screen, camera)
         account = Account(uri, self._take, config)
         account.create(config)
         return account
@@ -378,6 +386,8 @@ class Endpoint:
             self._thread.post(partial(self._silent.discard, leg))
 
     def _own_account(self, target: message.SipUri) -> Account | None:
+        if self._account6 is not None and target.host.startswith("["):
+            return self._account6
         return self._secure_account or self._account if target.scheme == "sips" else self._account
 
     def _adopt(self, call: Call, leg: Leg, *, video: bool, invite: Invite | None = None) -> None:
@@ -423,10 +433,10 @@ class Endpoint:
         self._wiring = None
         for provider in list(self._providers):
             self._drop(provider)
-        for account in filter(None, (self._secure_account, self._account)):
+        for account in filter(None, (self._account6, self._secure_account, self._account)):
             account.shutdown()
             del account
-        self._secure_account = self._account = None
+        self._account6 = self._secure_account = self._account = None
         self._pj, endpoint = None, self._pj
         # What died in a cycle must go before its library does.
         gc.collect()

@@ -67,27 +67,34 @@ def dscp(value: int) -> pj.pj_qos_params:
     return params
 
 
-def listen(endpoint: pj.Endpoint, settings: SipSettings) -> Ports:
+def listen(endpoint: pj.Endpoint, settings: SipSettings, *, port: int = 0) -> Ports:
     """Open the sockets that `settings` asks for.
+
+    Args:
+        endpoint: PJSIP.
+        settings: where to listen.
+        port: the UDP and TCP port where the other version of IP has it already; 0 for that of the settings.
 
     Raises:
         PortInUse: another program has one of the ports.
         AddressUnavailable: this machine does not have the address.
     """
     host = settings.signalling_host or settings.host
-    port = settings.port or _free_port(host)
+    beside = port != 0
+    port = port or settings.port or _free_port(host)
     _, address = _create(endpoint, pj.PJSIP_TRANSPORT_UDP, _config(settings, port), host)
     udp = _port(address)
     tcp = tls = None
     if settings.tcp:
         listener, where = _create(endpoint, pj.PJSIP_TRANSPORT_TCP, _config(settings, udp), host)
         tcp = _port(where)
-        try_tcp_first(listener, _TCP_CONNECT_S)
+        if not beside:
+            try_tcp_first(listener, _TCP_CONNECT_S)
     if settings.tls is not None:
         config = _config(settings, settings.tls.port)
         _add_tls(config.tlsConfig, settings.tls)
         tls = _port(_create(endpoint, pj.PJSIP_TRANSPORT_TLS, config, host)[1])
-    return Ports(udp, tcp, tls, address)
+    return Ports(udp, tcp, tls, _bracketed(address))
 
 
 def _free_port(host: str) -> int:
@@ -103,6 +110,12 @@ def _free_port(host: str) -> int:
             with contextlib.suppress(OSError):
                 tcp.bind((host, port))
                 return port
+
+
+def _bracketed(address: str) -> str:
+    """`host:port` as it stands in a URI (RFC 3261 section 25.1); PJSIP writes IPv6 addresses without brackets."""
+    host, _, port = address.rpartition(":")
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else address
 
 
 def _port(address: str) -> int:
@@ -134,7 +147,7 @@ def _add_tls(config: pj.TlsConfig, tls: Tls) -> None:
 def _create(endpoint: pj.Endpoint, kind: int, config: pj.TransportConfig, host: str) -> tuple[int, str]:
     names = {pj.PJSIP_TRANSPORT_UDP: "UDP", pj.PJSIP_TRANSPORT_TCP: "TCP", pj.PJSIP_TRANSPORT_TLS: "TLS"}
     try:
-        transport = endpoint.transportCreate(kind, config)
+        transport = endpoint.transportCreate(kind | pj.PJSIP_TRANSPORT_IPV6 if ":" in host else kind, config)
     except pj.Error as error:
         _explain(error, f"{names[kind]} port {config.port} on {host}")
     return transport, endpoint.transportGetInfo(transport).localName

@@ -34,8 +34,9 @@ class RawCaller(asyncio.DatagramProtocol):
     ) -> None:
         self._host = host
         self._sock = sock
-        self.target = ("127.0.0.1", port)
-        self.uri = f"sip:{user}@127.0.0.1:{port}"
+        six = ":" in host
+        self.target = ("::1" if six else "127.0.0.1", port)
+        self.uri = f"sip:{user}@{'[::1]' if six else '127.0.0.1'}:{port}"
         self.call_id = secrets.token_hex(8)
         self.tag = secrets.token_hex(4)
         self.remote_tag = ""
@@ -52,7 +53,8 @@ class RawCaller(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         where = None if self._sock is not None else (self._host, 0)
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=where, sock=self._sock)
-        self.local = "{}:{}".format(*self._transport.get_extra_info("sockname"))
+        host, port = self._transport.get_extra_info("sockname")[:2]
+        self.local = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:

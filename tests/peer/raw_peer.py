@@ -86,7 +86,8 @@ class RawPeer(RawCaller):
     def describe(self, *media: str) -> str:
         """A description of these sections, one version after its last (RFC 3264 section 8)."""
         self._version += 1
-        return sdp(*media).replace("o=- 1 1 ", f"o=- 1 {self._version} ")
+        text = sdp(*media).replace("o=- 1 1 ", f"o=- 1 {self._version} ")
+        return text.replace("IN IP4 127.0.0.1", "IN IP6 ::1") if ":" in self.local.rpartition(":")[0] else text
 
     async def offer(self, *media: str, method: str = "INVITE") -> tuple[int, list[Section]]:
         """Offer these sections in a call that is up, by re-INVITE or UPDATE: the answer's code and sections."""
