@@ -6,7 +6,12 @@ import importlib
 from jibri_sip.doctor.finding import Finding, Patient, ok, wrong
 
 _CHECK = "parts"
-_NATIVE = ("jibri_sip.sip.endpoint", "virtual_devices.native.binding")
+_NATIVE = (
+    "jibri_sip.sip.endpoint",
+    "jibri_sip.sip.door._door",
+    "jibri_sip.sip.native._wire",
+    "virtual_devices.native.binding",
+)
 
 
 async def examine(_patient: Patient) -> list[Finding]:

@@ -27,7 +27,8 @@ def test_contents(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")}
     assert tops == PACKAGES
     assert "browser/agent/agent.js" in names
-    assert "virtual_devices/native/_devices.abi3.so" in names
+    for compiled in ("virtual_devices/native/_devices", "jibri_sip/sip/door/_door", "jibri_sip/sip/native/_wire"):
+        assert f"{compiled}.abi3.so" in names
 
 
 def test_console_script(wheel: Path, tmp_path: Path) -> None:
