@@ -28,6 +28,7 @@ PJSIP_INV_STATE_DISCONNECTED: int
 PJSIP_INV_STATE_EARLY: int
 PJSIP_ROLE_UAC: int
 PJSIP_ROLE_UAS: int
+PJSIP_SC_ACCEPTED: int
 PJSIP_SC_DECLINE: int
 PJSIP_SC_REQUEST_PENDING: int
 PJSIP_SC_REQUEST_TIMEOUT: int
@@ -358,10 +359,16 @@ class OnDtmfDigitParam:
     digit: str
 
 class OnCallTransferRequestParam:
+    dstUri: str
     statusCode: int
+    opt: CallSetting
+    newCall: Call
 
 class OnCallReplaceRequestParam:
+    rdata: SipRxData
     statusCode: int
+    opt: CallSetting
+    newCall: Call
 
 # Calls
 

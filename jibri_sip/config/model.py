@@ -165,6 +165,12 @@ class SipSettings(Section):
     account: SipAccountSettings | None = Field(
         default=None, description="Account at a SIP provider. Default: none, calls come and go without."
     )
+    transfer: bool = Field(
+        default=False,
+        description="Whether peers may hand their call on, to addresses that dial_out.allow has (REFER), and others "
+        "may take a call's place (INVITE with Replaces). Who knows a call's identifiers can do that: use it where SIP "
+        "comes from systems that you trust.",
+    )
     options_when_busy: Literal[503, 486, 200] = Field(
         default=503,
         description="Answer to OPTIONS, by which dispatchers and trunks ask whether a call would be taken, while none "

@@ -43,6 +43,8 @@ WIND_DOWN_S = 4.0
 LOOK_EVERY_S = 1.0
 FIRST_FRAMES_EVERY_S = 0.05
 TIMED_OUT = 408
+LET_GO_S = 2.0
+"""Longest time that a peer stays in a call that it has handed on."""
 UNVEIL_S = 2.0
 """After this time the peer sees the meeting even if nobody's picture has come: perhaps nobody has a camera."""
 UNVEIL_FRAMES = 2
@@ -96,6 +98,7 @@ class Session(ABC):
         self.quality = CallStats()
         self.in_meeting: InMeeting | None = None
         self.call: Call | None = None
+        self._successor: Call | None = None
         self.over = asyncio.Event()
         self._parts = parts
         self._at_start = parts.bridge.stats()
@@ -241,30 +244,63 @@ class Session(ABC):
     # While it lasts ------------------------------------------------------------------------------
 
     async def _follow(self, call: Call) -> None:
-        """Take in what happens to the call."""
+        """Take in what happens to the call, until its end is the session's, or another call has its place."""
         while True:
-            match await call.events.get():
-                case sip.Ringing():
-                    self.timeline.mark(Stage.RINGING, monotonic())
-                case sip.Answered():
-                    self.timeline.mark(Stage.ANSWERED, monotonic())
-                    self._answered.set()
-                    self._tell(Happening.ANSWERED)
-                case sip.MediaUp(video=video):
-                    self.timeline.mark(Stage.MEDIA_UP, monotonic())
-                    if self.standing.state is not State.HELD:
-                        self._parts.bridge.show_peer(self._peer_name(), video=video)
-                case sip.Held() if self.standing.state is State.BRIDGED:
-                    self._move(Event.HELD)
-                    self._parts.bridge.hold()
-                case sip.Resumed() if self.standing.state is State.HELD:
-                    self._move(Event.RESUMED)
-                case sip.Dtmf(digit=digit):
-                    self._press(digit)
-                case sip.Ended() as ended:
-                    raise self._call_over(ended)
-                case _:
-                    pass
+            happened = await call.events.get()
+            if isinstance(happened, sip.HandedOn):
+                self._start(self._hand_over(call, happened.call))
+            elif isinstance(happened, sip.Ended):
+                if call is not self.call or self._successor is not None:
+                    return
+                raise self._call_over(happened)
+            else:
+                self._take_in(happened)
+
+    def _take_in(self, happened: sip.CallEvent) -> None:
+        match happened:
+            case sip.Ringing():
+                self.timeline.mark(Stage.RINGING, monotonic())
+            case sip.Answered():
+                self.timeline.mark(Stage.ANSWERED, monotonic())
+                self._answered.set()
+                self._tell(Happening.ANSWERED)
+            case sip.MediaUp(video=video):
+                self.timeline.mark(Stage.MEDIA_UP, monotonic())
+                if self.standing.state is not State.HELD:
+                    self._parts.bridge.show_peer(self._peer_name(), video=video)
+            case sip.Held() if self.standing.state is State.BRIDGED:
+                self._move(Event.HELD)
+                self._parts.bridge.hold()
+            case sip.Resumed() if self.standing.state is State.HELD:
+                self._move(Event.RESUMED)
+            case sip.Dtmf(digit=digit):
+                self._press(digit)
+            case _:
+                pass
+
+    async def _hand_over(self, before: Call, successor: Call) -> None:
+        """The peer hands the call on: it goes on until the other one is up, which then takes its place."""
+        if self._successor is not None:
+            await successor.hangup(errors.Busy.sip_code, "The call is being handed on already")
+            return
+        self._successor = successor
+        refusal = await _answer(successor)
+        self._successor = None
+        if refusal is not None:
+            _log.info("handing_on_failed", to=successor.remote_uri, code=refusal.code)
+            if before.ended is not None:
+                raise errors.from_sip_response(refusal.code, refusal.reason)
+            return
+        self.call, self.peer = successor, successor.remote_uri
+        log.bind(call_id=successor.sip_call_id)
+        _log.info("call_handed_over", peer=self.peer, before=before.sip_call_id)
+        if self.standing.state is State.HELD:
+            self._move(Event.RESUMED)
+        self._start(self._follow(successor))
+        # Who hands a call on hangs up once it is told that the other one is up (RFC 5589 section 6).
+        with suppress(TimeoutError):
+            await asyncio.wait_for(before.wait_ended(), LET_GO_S)
+        await before.hangup()
 
     def _press(self, key: str) -> None:
         self._keypad, media = self._keypad.press(key, monotonic())
@@ -319,11 +355,11 @@ class Session(ABC):
         self._parts.bridge.cover()
 
     async def _end_call(self, reason: EndReason) -> None:
-        if self.call is None or self.call.ended is not None:
-            return
         code = reason.bye_cause if self._answered.is_set() else reason.sip_code
-        await self.call.hangup(code, reason.text)
-        await self.call.wait_ended()
+        for call in (self._successor, self.call):
+            if call is not None and call.ended is None:
+                await call.hangup(code, reason.text)
+                await call.wait_ended()
 
     async def _leave_meeting(self) -> None:
         slot = self._parts.slot
@@ -331,3 +367,15 @@ class Session(ABC):
             return
         slot.page.abort()
         await slot.browse(slot.page.leave, timeout=WIND_DOWN_S / 2)
+
+
+async def _answer(call: Call) -> sip.Ended | None:
+    """Wait until a call is answered (None), or ends without."""
+    while True:
+        match await call.events.get():
+            case sip.Answered():
+                return None
+            case sip.Ended() as ended:
+                return ended
+            case _:
+                pass

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import ip_network
+from typing import Literal
 
 import pjsua2 as pj
 import structlog
@@ -33,6 +34,7 @@ from jibri_sip.sip.resolver import Resolver, resolver_for
 from jibri_sip.sip.sending import speak_briefly
 from jibri_sip.sip.settings import Device, DeviceNames, SipSettings
 from jibri_sip.sip.thread import PjsipThread, SipError
+from jibri_sip.sip.transfer import Transfers
 from jibri_sip.sip.transport import Ports
 
 log = structlog.get_logger(__name__)
@@ -223,7 +225,7 @@ class Endpoint:
         native.install()
         self._names = Names(self._resolver, self._thread, self._loop)
         self._names.start()
-        speak_briefly()
+        speak_briefly(transfers=self._settings.transfer is not None)
         tell_capabilities(self._settings)
         names = self._devices()
         ports = transport.listen(endpoint, self._settings)
@@ -253,6 +255,7 @@ class Endpoint:
             media_from=self._settings.network.media_from,
             dispatchers=tuple(ip_network(text) for text in self._settings.access.dispatchers),
             encrypted_only=self._settings.srtp == "required",
+            transfers=Transfers(allowed, self._begin_after) if (allowed := self._settings.transfer) else None,
         )
         return ports
 
@@ -364,6 +367,14 @@ class Endpoint:
             raise
         call.facts = dataclasses.replace(call.facts, sip_call_id=leg.getInfo().callIdString)
         self._loop.call_soon_threadsafe(self._loop.call_later, SILENT_S, self._look_for_answer, call, invite)
+
+    def _begin_after(self, before: Leg, direction: Literal["incoming", "outgoing"], facts: Facts) -> tuple[Leg, Call]:
+        if self._wiring is None:
+            raise SipError("the SIP endpoint is closed")
+        call = Call(self._thread, self._loop, direction, facts)
+        leg = Leg(before.account, _NEW_CALL, self._wiring)
+        self._adopt(call, leg, video=True)
+        return leg, call
 
     def _try_next(self, call: Call, invite: Invite) -> None:
         self._drop_attempt(call)

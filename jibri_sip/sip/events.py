@@ -1,7 +1,10 @@
 """What happens to a call, as told to whoever listens to `Call.events`."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from jibri_sip.sip.call import Call
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ class Dtmf:
 
 
 @dataclass(frozen=True)
+class HandedOn:
+    """Another call is to take this one's place (RFC 3515, RFC 3891), once it is up; until then this one goes on.
+
+    Attributes:
+        call: that call.
+    """
+
+    call: "Call"
+
+
+@dataclass(frozen=True)
 class Ended:
     """The call is over; nothing follows.
 
@@ -61,4 +75,4 @@ class Ended:
     certificate: str = ""
 
 
-CallEvent: TypeAlias = Ringing | Answered | MediaUp | Held | Resumed | Dtmf | Ended
+CallEvent: TypeAlias = Ringing | Answered | MediaUp | Held | Resumed | Dtmf | HandedOn | Ended

@@ -6,11 +6,12 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pjsua2 as pj
 import structlog
 
+from jibri_sip.errors import GatewayError
 from jibri_sip.sip import codecs, native, slim, sources, transport
 from jibri_sip.sip.certificates import Stack
 from jibri_sip.sip.door import media_sockets
@@ -18,6 +19,9 @@ from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp
 from jibri_sip.sip.keys import Presses
 from jibri_sip.sip.origin import origin
 from jibri_sip.sip.thread import PjsipThread
+
+if TYPE_CHECKING:
+    from jibri_sip.sip.transfer import Transfers
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +49,7 @@ class Wiring:
         media_from: whose media is taken.
         dispatchers: proxies that only pass on what others send.
         encrypted_only: whether there are no calls without SRTP.
+        transfers: lets peers hand their calls on; None for no such thing.
     """
 
     endpoint: Stack
@@ -55,6 +60,7 @@ class Wiring:
     media_from: sources.MediaFrom
     dispatchers: tuple[sources.Network, ...]
     encrypted_only: bool
+    transfers: "Transfers | None"
 
 
 def guarded(callback: Callable[["Leg", P], None]) -> Callable[["Leg", P], None]:
@@ -80,6 +86,7 @@ class Leg(pj.Call):
 
     def __init__(self, account: pj.Account, call_id: int, wiring: Wiring) -> None:
         super().__init__(account, call_id)
+        self.account = account
         self.is_heard = False
         self._wiring = wiring
         self._emit: Callable[[CallEvent], None] = _nowhere
@@ -102,6 +109,10 @@ class Leg(pj.Call):
         """Say where events go, and whether this call has video; before anything else is done with it."""
         self._emit = emit
         self._video = video
+
+    def offer_next(self) -> None:
+        """Have the description that is made next name what an offer of ours names."""
+        self._offering.enter_context(codecs.offering(self._wiring.endpoint))
 
     def expect_prack(self) -> None:
         """Say that the INVITE has `Require: 100rel` (RFC 3262); before its first answer.
@@ -279,7 +290,7 @@ class Leg(pj.Call):
         """A re-INVITE without an offer asks for one: of all that we can do (RFC 3261 14.2, RFC 6337 5.2.5)."""
         prm.opt.audioCount = prm.opt.videoCount = 1
         prm.opt.textCount = 0
-        self._offering.enter_context(codecs.offering(self._wiring.endpoint))
+        self.offer_next()
 
     @guarded
     def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:  # noqa: N802
@@ -306,14 +317,29 @@ class Leg(pj.Call):
     @guarded
     def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:  # noqa: N802
         """REFER (RFC 3515): PJSIP would dial whatever the peer names, at our cost."""
-        log.info("transfer_refused")
         prm.statusCode = pj.PJSIP_SC_DECLINE
+        if self._wiring.transfers is None:
+            log.info("transfer_refused")
+            return
+        try:
+            prm.newCall = leg = self._wiring.transfers.refer(self, prm.dstUri, self._emit)
+        except GatewayError as error:
+            log.warning("transfer_refused", error=error.key, detail=str(error))
+            prm.statusCode = error.sip_code
+            return
+        prm.opt.audioCount, prm.opt.videoCount, prm.opt.textCount = 1, 1, 0
+        leg.offer_next()
+        prm.statusCode = pj.PJSIP_SC_ACCEPTED
 
     @guarded
     def onCallReplaceRequest(self, prm: pj.OnCallReplaceRequestParam) -> None:  # noqa: N802
-        """INVITE with Replaces (RFC 3891): nobody else takes over a call."""
-        log.info("replacement_refused")
-        prm.statusCode = pj.PJSIP_SC_DECLINE
+        """INVITE with Replaces (RFC 3891): somebody wants to take over the call."""
+        if self._wiring.transfers is None or not self._up:
+            log.info("replacement_refused")
+            prm.statusCode = pj.PJSIP_SC_DECLINE
+            return
+        prm.newCall = self._wiring.transfers.replace(self, prm.rdata.wholeMsg, self._emit)
+        prm.opt.audioCount, prm.opt.videoCount, prm.opt.textCount = 1, 1, 0
 
     # The media -----------------------------------------------------------------------------------
 

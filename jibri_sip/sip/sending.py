@@ -5,14 +5,19 @@ from typing import Any
 
 from jibri_sip.sip.door import DoorError
 
-_NOT_OFFERED = ("SUBSCRIBE", "NOTIFY", "MESSAGE", "REFER", "replaces", "norefersub")
-"""Methods and options that PJSIP would say it has, though their requests get nothing here."""
+_NOT_OFFERED = ("SUBSCRIBE", "NOTIFY", "MESSAGE")
+"""Methods that PJSIP would say it has, though their requests get nothing here."""
+_OF_TRANSFERS = ("REFER", "replaces", "norefersub")
 
 
-def speak_briefly() -> None:
-    """Write short names of header fields, and no word of what we do not do; on the PJSIP thread, after `libInit`."""
+def speak_briefly(*, transfers: bool) -> None:
+    """Write short names of header fields, and no word of what we do not do; on the PJSIP thread, after `libInit`.
+
+    Args:
+        transfers: whether we do what REFER and Replaces ask for.
+    """
     native: Any = import_module("jibri_sip.sip.door._door")
-    for name in _NOT_OFFERED:
+    for name in _NOT_OFFERED if transfers else (*_NOT_OFFERED, *_OF_TRANSFERS):
         native.lib.door_withdraw(name.encode())
     native.lib.door_write_compact()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from jibri_sip.config.access import AccessSettings
-from jibri_sip.config.model import Settings
+from jibri_sip.config.model import DialOutSettings, Settings
 from jibri_sip.config.network import NetworkSettings
 
 Srtp = Literal["off", "optional", "required"]
@@ -81,6 +81,7 @@ class SipSettings:
         picture: what is sent at most; a peer may ask for less.
         audio_codecs: names of RFC 3551 and RFC 7587, the best first.
         options_when_busy: answer to OPTIONS while no call would be taken: 503, 486 or 200.
+        transfer: whom peers may hand their calls on to; None for no transfers.
         access: who may call in.
         network: routers on the way.
         trace: PJSIP's own log level, 1 to 5; from 4 on whole SIP messages are logged, without their secrets.
@@ -102,6 +103,7 @@ class SipSettings:
     picture: Picture = Picture()
     audio_codecs: tuple[str, ...] = ("opus", "G722", "PCMA", "PCMU")
     options_when_busy: int = 503
+    transfer: DialOutSettings | None = None
     access: AccessSettings = field(default_factory=AccessSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     trace: int = 3
@@ -135,6 +137,7 @@ class SipSettings:
             picture=Picture(video.width, video.height, video.fps, video.bitrate_kbps * 1000, video.mtu),
             audio_codecs=config.audio.codecs,
             options_when_busy=sip.options_when_busy,
+            transfer=config.dial_out if sip.transfer else None,
             access=sip.access,
             network=sip.network,
         )

@@ -19,7 +19,9 @@ PEER = "Measured Peer"
 READY_S = 10.0
 FRAMES = 30
 LOUD = 0.1
+OK = 200
 BUSY_HERE = 486
+UNAVAILABLE = 503
 TERMINATED = 487
 
 
@@ -148,9 +150,15 @@ async def test_meeting_ended(gateway: RunningGateway, peer: MeasuredPeer, meetin
 
 
 async def test_second_caller_hears_busy(gateway: RunningGateway, peer: MeasuredPeer) -> None:
-    """There is one call at a time: the second is told so at once, and the first does not notice."""
+    """There is one call at a time: the second is told so at once, as are dispatchers, and the first does not notice."""
+    async with RawCaller(gateway.sip_port) as dispatcher:
+        dispatcher.request("OPTIONS")
+        assert (await dispatcher.response())[0] == OK
     await call(peer, gateway, "busy")
     async with RawCaller(gateway.sip_port) as second:
+        second.request("OPTIONS")
+        assert (await second.response())[0] == UNAVAILABLE
+        second.remote_tag = ""
         second.request("INVITE", sdp(AUDIO))
         assert (await second.response())[0] == BUSY_HERE
         second.request("ACK")

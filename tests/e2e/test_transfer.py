@@ -1,0 +1,67 @@
+"""A peer hands its call on: the meeting goes on with the other one, by either way of transfer."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.conftest import ALICE_HZ, PEER_HZ
+from tests.e2e.test_dial_in import FRAMES, LOUD, PEER, call, sees_and_hears
+from tests.e2e.waiting import in_state, until
+from tests.meeting import EmbeddedMeeting, Participant
+from tests.peer.measured import MeasuredPeer
+from tests.running_gateway import RunningGateway
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+
+OTHER_HZ = 990
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def shared_gateway(meeting: EmbeddedMeeting, logs: Path) -> AsyncIterator[RunningGateway]:
+    """A gateway whose peers may hand calls on to anybody here."""
+    settings = {"sip": {"transfer": True}, "dial_out": {"allow": ["*@127.0.0.1"]}}
+    async with RunningGateway(meeting.base_url, settings, log_file=logs / "gateway.log") as running:
+        yield running
+
+
+async def test_blind_transfer(
+    alice: Participant, gateway: RunningGateway, peer: MeasuredPeer, meeting: EmbeddedMeeting
+) -> None:
+    """The room system that the call is handed on to is seen and heard in the same meeting, as is the meeting there."""
+    async with MeasuredPeer(
+        name="Other Room", width=640, height=360, fps=15, bitrate=500_000, tone_hz=OTHER_HZ
+    ) as other:
+        await call(peer, gateway, "demo")
+        before = await gateway.status()
+        await peer.refer(f"{other.uri};transport=udp")
+        await other.wait_up()
+        await peer.hangup()
+        await peer.wait_over()
+        await sees_and_hears(other, ALICE_HZ)
+        await alice.report(reset=True)
+        report = await alice.wait_for(
+            lambda now: PEER in now.video and now.video[PEER].intact >= FRAMES and now.audio[PEER][OTHER_HZ] > LOUD,
+            "picture and sound of the other room",
+        )
+        assert report.audio[PEER][PEER_HZ] < LOUD / 2
+        now = await gateway.status()
+        assert now["session"]["id"] == before["session"]["id"]
+        assert now["session"]["peer"] == f"{other.uri};transport=udp"
+        assert len(await meeting.occupants("demo")) == 2
+        await other.hangup()
+        await other.wait_over()
+
+        async def state() -> str:
+            return str((await gateway.status())["slot"])
+
+        await until(state, lambda slot: slot != "busy", "the end of the session")
+
+
+async def test_a_transfer_to_nobody(gateway: RunningGateway, peer: MeasuredPeer) -> None:
+    """Where nobody answers the call goes on with the peer that wanted to leave."""
+    await call(peer, gateway, "demo")
+    await peer.refer("sip:nobody@127.0.0.1:9;transport=tcp")
+    await in_state(gateway, "bridged")
+    await sees_and_hears(peer, ALICE_HZ)
