@@ -62,6 +62,8 @@ PJ_SSL_CERT_EUNTRUSTED: int
 PJ_SSL_CERT_EVALIDITY_PERIOD: int
 PJ_SSL_SOCK_PROTO_TLS1_2: int
 PJ_SSL_SOCK_PROTO_TLS1_3: int
+PJ_TURN_TP_TCP: int
+PJ_TURN_TP_UDP: int
 
 class Error(Exception):
     status: int
@@ -119,6 +121,7 @@ class UaConfig:
     threadCnt: int
     mainThreadOnly: bool
     userAgent: str
+    stunServer: StringVector
 
 class MediaConfig:
     clockRate: int
@@ -182,6 +185,12 @@ class AccountNatConfig:
     viaRewriteUse: bool
     sdpNatRewriteUse: bool
     udpKaIntervalSec: int
+    iceEnabled: bool
+    turnEnabled: bool
+    turnServer: str
+    turnConnType: int
+    turnUserName: str
+    turnPassword: str
 
 class AccountVideoConfig:
     autoShowIncoming: bool

@@ -2,11 +2,11 @@
 
 import re
 from ipaddress import ip_address
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from jibri_sip.config.types import Section
+from jibri_sip.config.types import SecretFile, Section
 
 
 def _nameserver(value: str) -> str:
@@ -23,6 +23,32 @@ def _nameserver(value: str) -> str:
 Nameserver = Annotated[str, AfterValidator(_nameserver)]
 
 
+def _server(value: str) -> str:
+    match = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?", value)
+    if match is None or not 1 <= int(match[1] or 1) <= 65535:  # noqa: PLR2004  (ports)
+        raise ValueError("must be a host, perhaps with a port, as in stun.example.com:3478")
+    return value
+
+
+Server = Annotated[str, AfterValidator(_server)]
+
+
+class TurnSettings(Section):
+    """A TURN server (RFC 8656), which relays media that finds no other way. Needs `ice` in `[sip.network]`."""
+
+    server: Server | None = Field(
+        default=None, description="Host, perhaps with a port, as in `turn.example.com:3478`. Default: none."
+    )
+    transport: Literal["udp", "tcp"] = Field(default="udp", description="How the server is spoken to.")
+    user: Annotated[str, Field(pattern=r"^[^\s\"]*$")] = Field(default="", description="User name at the server.")
+    password_file: SecretFile | None = Field(default=None, description="File that holds the password at the server.")
+
+    @property
+    def secret(self) -> SecretStr:
+        """The password; empty for none."""
+        return self.password_file or SecretStr("")
+
+
 class NetworkSettings(Section):
     """Routers that translate addresses, and names. See docs/networks.md."""
 
@@ -35,8 +61,23 @@ class NetworkSettings(Section):
         description="Whose media is taken, and where media then goes (symmetric RTP): of the addresses that the peer's "
         "SIP and SDP came with, of their networks too (/24, /64), or of whoever sends it to the right port.",
     )
+    stun_server: Server | None = Field(
+        default=None,
+        description="STUN server (RFC 8489), as in `stun.example.com:3478`; what address and ports it sees are told to "
+        "peers. Default: none.",
+    )
+    ice: bool = Field(
+        default=False, description="Whether media finds its way by ICE (RFC 8445), with peers that can do it, too."
+    )
+    turn: TurnSettings = Field(default_factory=TurnSettings, description="Relay for media.")
     keep_alive_s: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=25,
         description="A CRLF is sent so often on SIP connections and, while an account is registered, by UDP to its "
         "registrar, so that routers keep the way back open. Seconds; 0 for never.",
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.turn.server is not None and not self.ice:
+            raise ValueError("turn.server is of use with ice = true only")
+        return self

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import pjsua2 as pj
 import structlog
 
+from jibri_sip.config.network import NetworkSettings
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.sip import message
-from jibri_sip.sip.addresses import EVERY_ADDRESS, told_address
+from jibri_sip.sip.addresses import EVERY_ADDRESS, told_address, with_port
 from jibri_sip.sip.reception import MIN_SESSION_EXPIRES_S
 from jibri_sip.sip.settings import SipSettings
 from jibri_sip.sip.transport import dscp
@@ -35,6 +36,7 @@ _LONGEST_PAUSE_S = 300
 _RETRIED = frozenset({408, 480, 500, 502, 503, 504})
 """What PJSIP itself tries again after, as it does after 6xx; for the rest it gives up (pjsua_acc.c)."""
 _GLOBAL = 600
+_STUN_PORT = 3478
 
 
 def account_config(settings: SipSettings, identity: str, screen: int, camera: int) -> pj.AccountConfig:
@@ -54,7 +56,7 @@ def account_config(settings: SipSettings, identity: str, screen: int, camera: in
     config.natConfig.contactRewriteUse = 0
     config.natConfig.viaRewriteUse = False
     config.natConfig.sdpNatRewriteUse = False
-    config.natConfig.udpKaIntervalSec = settings.network.keep_alive_s
+    _configure_nat(config.natConfig, settings.network)
     _configure_video(config.videoConfig, screen, camera)
     _configure_media(config.mediaConfig, settings)
     return config
@@ -122,6 +124,17 @@ def _configure_video(config: pj.AccountVideoConfig, screen: int, camera: int) ->
     config.autoTransmitOutgoing = False
     config.rateControlMethod = pj.PJMEDIA_VID_STREAM_RC_SIMPLE_BLOCKING
     config.rateControlBandwidth = _PACED_BPS
+
+
+def _configure_nat(config: pj.AccountNatConfig, network: NetworkSettings) -> None:
+    config.udpKaIntervalSec = network.keep_alive_s
+    config.iceEnabled = network.ice
+    if network.turn.server is not None:
+        config.turnEnabled = True
+        config.turnServer = with_port(network.turn.server, _STUN_PORT)
+        config.turnConnType = pj.PJ_TURN_TP_TCP if network.turn.transport == "tcp" else pj.PJ_TURN_TP_UDP
+        config.turnUserName = network.turn.user
+        config.turnPassword = network.turn.secret.get_secret_value()
 
 
 def _configure_media(config: pj.AccountMediaConfig, settings: SipSettings) -> None:

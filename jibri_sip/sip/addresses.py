@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import Callable
 from typing import Literal
@@ -37,11 +38,17 @@ def own_address(version: Literal[4, 6]) -> str | None:
 def told_address(settings: SipSettings) -> str:
     """The address to tell peers, where it is not the one that we listen on; else empty.
 
-    PJSIP finds one by itself, but asks DNS for the machine's name first, and stands still until DNS answers.
+    PJSIP finds one by itself, but asks DNS for the machine's name first, and stands still until DNS answers. Where a
+    STUN server is to say, it does.
     """
-    if settings.public_address or settings.host not in EVERY_ADDRESS:
+    if settings.public_address or settings.host not in EVERY_ADDRESS or settings.network.stun_server:
         return settings.public_address or ""
     return own_address(6 if ":" in settings.host else 4) or ""
+
+
+def with_port(server: str, port: int) -> str:
+    """The server with this port if it has none."""
+    return server if re.search(r"(?:^[^:]+|\]):\d+$", server) else f"{server}:{port}"
 
 
 class AddressWatch:

@@ -16,7 +16,7 @@ import structlog
 from jibri_sip import __version__
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.errors import DestinationInvalid, RegistrationFailed
-from jibri_sip.sip import codecs, message, native, trace, transport
+from jibri_sip.sip import codecs, message, native, sources, trace, transport
 from jibri_sip.sip.account import Account, account_config, provider_config
 from jibri_sip.sip.addresses import EVERY_ADDRESS, AddressWatch
 from jibri_sip.sip.call import Call, Facts
@@ -95,6 +95,7 @@ class Endpoint:
         self._closing = False
         self._legs: dict[str, Leg] = {}
         self._silent: set[Leg] = set()
+        self._relays: frozenset[sources.Network] = frozenset()
         self._all_over = asyncio.Event()
 
     def say_free(self, *, free: bool) -> None:
@@ -112,6 +113,7 @@ class Endpoint:
         """
         self._loop = asyncio.get_running_loop()
         self._resolver = resolver_for(self._settings)
+        self._relays = await self._find_relays()
         self._thread.start()
         try:
             self.ports = await self._thread.run(self._set_up)
@@ -191,12 +193,19 @@ class Endpoint:
         """
         return await self._thread.run(partial(self._sign_on, login))
 
+    async def _find_relays(self) -> frozenset[sources.Network]:
+        network = self._settings.network
+        servers = filter(None, (network.stun_server, network.turn.server))
+        found = [await self._resolver.addresses(server) for server in servers]
+        return sources.networks((address for some in found for address in some), "peer") or frozenset()
+
     def _look_for_answer(self, call: Call, invite: Invite) -> None:
         if call.ended is None and not call.is_heard and self._resolver.give_up(invite.next_hop):
             self._thread.post(partial(self._try_next, call, invite))
 
     def _hear_of_address(self, address: str, moved: bool) -> None:
-        follows = self._settings.host in EVERY_ADDRESS and not self._settings.public_address
+        told_by_others = self._settings.public_address or self._settings.network.stun_server
+        follows = self._settings.host in EVERY_ADDRESS and not told_by_others
         self._thread.post(partial(self._move, address) if moved and follows else self._register_anew)
 
     def _take_refusal(self, call: Call, invite: Invite, refusal: Ended) -> None:
@@ -253,6 +262,8 @@ class Endpoint:
             sound=names.sound is not None,
             dscp_video=self._settings.dscp_video,
             media_from=self._settings.network.media_from,
+            rtp_ports=(self._settings.rtp_port_first, self._settings.rtp_port_last),
+            relays=self._relays,
             dispatchers=tuple(ip_network(text) for text in self._settings.access.dispatchers),
             encrypted_only=self._settings.srtp == "required",
             transfers=Transfers(allowed, self._begin_after) if (allowed := self._settings.transfer) else None,
@@ -465,6 +476,10 @@ def _library_config(settings: SipSettings) -> pj.EpConfig:
     config.uaConfig.userAgent = f"jibri-sip/{__version__}"
     config.uaConfig.threadCnt = 0
     config.uaConfig.mainThreadOnly = True
+    if settings.network.stun_server is not None:
+        servers = pj.StringVector()
+        servers.append(settings.network.stun_server)
+        config.uaConfig.stunServer = servers
     config.logConfig.level = settings.trace
     # What goes to the writer, that is; with 0, PJSIP hands nothing over.
     config.logConfig.consoleLevel = settings.trace

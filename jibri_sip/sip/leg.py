@@ -14,7 +14,7 @@ import structlog
 from jibri_sip.errors import GatewayError
 from jibri_sip.sip import codecs, native, slim, sources, transport
 from jibri_sip.sip.certificates import Stack
-from jibri_sip.sip.door import media_sockets
+from jibri_sip.sip.door import Ice, media_sockets
 from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp, Resumed, Ringing
 from jibri_sip.sip.keys import Presses
 from jibri_sip.sip.origin import origin
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 P = TypeVar("P")
+_KINDS = (pj.PJMEDIA_TYPE_AUDIO, pj.PJMEDIA_TYPE_VIDEO)
 _TRYING = 100
 _RINGING = 180
 _SESSION_PROGRESS = 183
@@ -47,6 +48,8 @@ class Wiring:
         sound: whether there is a sound device.
         dscp_video: DSCP mark of video packets.
         media_from: whose media is taken.
+        rtp_ports: first and last port of media.
+        relays: addresses of STUN and TURN servers.
         dispatchers: proxies that only pass on what others send.
         encrypted_only: whether there are no calls without SRTP.
         transfers: lets peers hand their calls on; None for no such thing.
@@ -58,6 +61,8 @@ class Wiring:
     sound: bool
     dscp_video: int
     media_from: sources.MediaFrom
+    rtp_ports: tuple[int, int]
+    relays: frozenset[sources.Network]
     dispatchers: tuple[sources.Network, ...]
     encrypted_only: bool
     transfers: "Transfers | None"
@@ -236,7 +241,7 @@ class Leg(pj.Call):
     def _tell_strangers(self) -> None:
         """Log it where all that came for a stream was dropped because of where it came from."""
         for media in (*self._active(pj.PJMEDIA_TYPE_AUDIO), *self._active(pj.PJMEDIA_TYPE_VIDEO)):
-            count = sources.dropped(media_sockets(self.getId(), media.index))
+            count = sources.dropped(media_sockets(self.getId(), media.index)[0])
             if count and media.dir & pj.PJMEDIA_DIR_DECODING and not self.getStreamStat(media.index).rtcp.rxStat.pkt:
                 allowed = sorted(map(str, self._media_from(media) or ()))
                 log.warning("media_from_elsewhere", dropped=count, allowed=allowed, remedy=_LET_MEDIA_IN)
@@ -359,15 +364,26 @@ class Leg(pj.Call):
 
     def _connect(self) -> None:
         for media in self._active(pj.PJMEDIA_TYPE_AUDIO)[:1]:
-            sources.restrict(media_sockets(self.getId(), media.index), self._media_from(media))
+            self._keep_strangers_out(media)
             self._connect_audio(media)
         # Pictures go out once the call is up: a keyframe that comes before the peer is ready is lost on it.
         for media in self._active(pj.PJMEDIA_TYPE_VIDEO)[:1]:
-            fds = media_sockets(self.getId(), media.index)
-            sources.restrict(fds, self._media_from(media))
-            transport.mark_media(fds, self._wiring.dscp_video)
+            transport.mark_media(self._keep_strangers_out(media), self._wiring.dscp_video)
             if self._up and media.dir & pj.PJMEDIA_DIR_ENCODING:
                 self._connect_video(media)
+
+    def _keep_strangers_out(self, media: "_Media") -> tuple[int, ...]:
+        """Returns the stream's own sockets."""
+        fds, ice = media_sockets(self.getId(), media.index)
+        allowed = self._media_from(media)
+        if ice is Ice.IDLE:
+            # It checks nothing for a peer that does not do its part.
+            every = [self._media_from(one) or frozenset() for kind in _KINDS for one in self._active(kind)]
+            several = allowed and allowed.union(self._wiring.relays, *every)
+            sources.restrict(transport.sockets_between(*self._wiring.rtp_ports), several)
+        elif ice is Ice.NONE:
+            sources.restrict(fds, allowed)
+        return fds
 
     def _media_from(self, media: "_Media") -> frozenset[sources.Network] | None:
         info = self.getStreamInfo(media.index)

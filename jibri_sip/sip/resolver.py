@@ -4,6 +4,7 @@ PJSIP's own resolver knows no NAPTR, and none of it goes on to the next server w
 """
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ _V4 = 4
 _PORTS: dict[Transport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
 _SRV: dict[Transport, str] = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
 _NAPTR: dict[str, Transport] = {"SIP+D2U": "udp", "SIP+D2T": "tcp", "SIPS+D2T": "tls"}
+_SEE = "See sip.network.nameservers and /etc/resolv.conf."
 _MOST_SERVERS = 16
 _MOST_NAMES = 256
 
@@ -93,10 +95,18 @@ class Resolver:
             self._known.clear()
         self._known[target.host] = found
         if not found:
-            log.warning(
-                "name_not_resolved", host=target.host, remedy="See `sip.network.nameservers` and /etc/resolv.conf."
-            )
+            log.warning("name_not_resolved", host=target.host, remedy=_SEE)
         return self._in_order(found)
+
+    async def addresses(self, server: str) -> list[str]:
+        """IP addresses of `host` or `host:port`; none if there are none, which is logged."""
+        host = re.sub(r":\d+$", "", server) if server.count(":") == 1 or "]" in server else server
+        if is_ip(host):
+            return [host.strip("[]")]
+        found = [one.address for one in await self._hosts(host, 0, "udp")]
+        if not found:
+            log.warning("name_not_resolved", host=host, remedy=_SEE)
+        return found
 
     def literal(self, target: Target) -> list[Server]:
         """The server of an address whose host is an IP address."""

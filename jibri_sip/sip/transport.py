@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import pjsua2 as pj
+import psutil
 import structlog
 
 from jibri_sip.errors import AddressUnavailable, FileUnreadable, GatewayError, PortInUse
@@ -172,6 +173,12 @@ def explain_media(error: pj.Error, settings: SipSettings) -> None:
     """
     if error.status - _OS_ERRORS == errno.EADDRINUSE:
         raise PortInUse(f"UDP ports {settings.rtp_port_first} to {settings.rtp_port_last}, for media") from None
+
+
+def sockets_between(first: int, last: int) -> list[int]:
+    """File descriptors of this process' UDP sockets with a port of that range."""
+    connections = psutil.Process().net_connections("udp")
+    return [one.fd for one in connections if one.laddr and first <= one.laddr.port <= last]
 
 
 def mark_media(fds: Iterable[int], value: int) -> None:

@@ -210,6 +210,7 @@ class Agent:
         config.videoConfig.defaultCaptureDevice = source
         config.videoConfig.defaultRenderDevice = video.lookupDev(devices.DRIVER, devices.READER)
         config.mediaConfig.transportConfig.boundAddress = self.options.host
+        config.natConfig.iceEnabled = self.options.ice
         config.mediaConfig.srtpUse = self.options.srtp
         config.mediaConfig.srtpSecureSignaling = 0
         if self.options.keys:
@@ -394,6 +395,7 @@ def main() -> None:
     parser.add_argument("--keys", choices=("", "sdes", "dtls"), default="", help="the only way to agree on SRTP keys")
     parser.add_argument("--nack", action="store_true", help="ask for lost packets, and send them again")
     parser.add_argument("--tls-certificate", default="", help="PEM file; listens on TLS then")
+    parser.add_argument("--ice", action="store_true", help="find ways for media by ICE")
     parser.add_argument("--sips", action="store_true", help="be of that scheme (RFC 5630)")
     parser.add_argument("--tls-key", default="", help="PEM file")
     parser.add_argument("--tls-authorities", default="", help="PEM file that servers are checked against")

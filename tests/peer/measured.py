@@ -68,7 +68,9 @@ class MeasuredPeer:
         sips: be of that scheme, as its callers must be then.
         nack: ask for lost packets and send them again, as we do; else it is as PJSIP comes.
         network: what its packets have to pass.
+        ice: find ways for media by ICE.
         host: its address.
+        prefix: of the command that starts it, to have it in another network.
         log: file for PJSIP's log.
     """
 
@@ -89,7 +91,9 @@ class MeasuredPeer:
         sips: bool = False,
         nack: bool = False,
         network: LossyNetwork | None = None,
+        ice: bool = False,
         host: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
         log: Path | None = None,
     ) -> None:
         values = {
@@ -101,19 +105,20 @@ class MeasuredPeer:
             "--tone-hz": tone_hz,
             "--codec": codec,
             "--srtp": srtp,
-            "--host": host,
             "--keys": keys,
+            "--host": host,
         }
+        self._host = host
+        self._prefix = prefix
         self._arguments = [f"{option}={value}" for option, value in values.items()]
         if tls is not None:
             self._arguments += [f"--tls-certificate={tls.file}", f"--tls-key={tls.key}"]
-        self._arguments += [f"--{flag}" for flag, wanted in (("sips", sips), ("nack", nack)) if wanted]
+        self._arguments += [f"--{flag}" for flag, wanted in (("sips", sips), ("nack", nack), ("ice", ice)) if wanted]
         self._network = network
         if authorities is not None:
             self._arguments.append(f"--tls-authorities={authorities}")
         if log is not None:
             self._arguments.append(f"--log={log}")
-        self._host = host
         self.port = self.tls_port = 0
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._process: asyncio.subprocess.Process | None = None
@@ -136,6 +141,7 @@ class MeasuredPeer:
     async def __aenter__(self) -> Self:
         """Start it, and wait until it listens."""
         self._process = await asyncio.create_subprocess_exec(
+            *self._prefix,
             sys.executable,
             "-m",
             "tests.peer",

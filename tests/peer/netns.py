@@ -90,3 +90,17 @@ def cable(here: str, there: str, far: Net, *, near: Net | None = None) -> None:
     ip("link", "add", here, *end, "type", "veth", "peer", "name", there, "netns", str(far.pid))
     ip("link", "set", here, "up", inside=near)
     ip("link", "set", there, "up", inside=far)
+
+
+def masquerade(router: Net, outside: str) -> None:
+    """Have `router` forward, and put its own address on all that leaves by the interface `outside`."""
+    subprocess.run([*router.prefix, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"], check=True)
+    rules = f"""
+table ip nat {{
+    chain post {{
+        type nat hook postrouting priority 100;
+        oifname "{outside}" masquerade
+    }}
+}}
+"""
+    subprocess.run([*router.prefix, "/usr/sbin/nft", "--file", "-"], input=rules, text=True, check=True)

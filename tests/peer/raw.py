@@ -112,9 +112,9 @@ class RawCaller(asyncio.DatagramProtocol):
             fields.append("Content-Type: application/sdp")
         self.send("\r\n".join([f"SIP/2.0 {status}", *fields]) + "\r\n\r\n" + body)
 
-    async def response(self, *, final: bool = True) -> tuple[int, str]:
+    async def response(self, *, final: bool = True, timeout_s: float = _TIMEOUT_S) -> tuple[int, str]:
         """The next response: its code and text; provisional ones are passed over unless `final` is false."""
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             while True:
                 text = await self.received.get()
                 match = re.match(r"SIP/2\.0 (\d{3}) ", text)

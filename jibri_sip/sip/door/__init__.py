@@ -1,6 +1,7 @@
 """Where requests of strangers are judged, before PJSIP makes a transaction, a dialog or a call of them."""
 
 from collections.abc import Callable, Iterable
+from enum import IntEnum
 from importlib import import_module
 from typing import Any
 
@@ -59,7 +60,15 @@ def open_door(judge: Judge, *, refusal_text: str, retry_after_s: int, keep_alive
         raise DoorError(f"PJSIP's status {status}")
 
 
-def media_sockets(call: int, media: int) -> tuple[int, ...]:
+class Ice(IntEnum):
+    """Whether ICE has the sockets of a stream, and the peer does its part, so that packets are checked by it."""
+
+    NONE = 0
+    IDLE = 1
+    ACTIVE = 2
+
+
+def media_sockets(call: int, media: int) -> tuple[tuple[int, ...], Ice]:
     """File descriptors of a stream's UDP sockets, RTP and RTCP; none where ICE has them. On the PJSIP thread.
 
     Args:
@@ -68,8 +77,8 @@ def media_sockets(call: int, media: int) -> tuple[int, ...]:
     """
     native: Any = import_module("jibri_sip.sip.door._door")
     rtp, rtcp = native.ffi.new("int *"), native.ffi.new("int *")
-    native.lib.door_media_sockets(call, media, rtp, rtcp)
-    return tuple(fd for fd in (rtp[0], rtcp[0]) if fd >= 0)
+    ice = Ice(native.lib.door_media_sockets(call, media, rtp, rtcp))
+    return tuple(fd for fd in (rtp[0], rtcp[0]) if fd >= 0), ice
 
 
 _TRANSPORTS: dict[int, Transport] = {1: "udp", 2: "tcp", 3: "tls"}

@@ -10,7 +10,8 @@ int door_move_to(const char *address) {
     for (i = 0; i < PJ_ARRAY_SIZE(pjsua_var.tpdata); ++i) {
         pjsua_transport_data *listener = &pjsua_var.tpdata[i];
 
-        if (!listener->data.ptr || !*address)
+        if (!listener->data.ptr || !*address ||
+            !(listener->type & PJSIP_TRANSPORT_IPV6) != !pj_ansi_strchr(address, ':'))
             continue;
         /* The sockets are bound to all addresses, and stay: a restart, as PJSUA does it, would lose what is in them,
          * and their DSCP marks. */

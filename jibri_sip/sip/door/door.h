@@ -15,7 +15,10 @@ void door_add_header(const char *name, const char *value);
  * thread, once PJSUA is initialised. Returns PJSIP's status, 0 for success. */
 int door_correct_addresses(int keep_alive_s);
 
-/* The UDP sockets of a call's media, -1 where there is none of its own. Returns PJSIP's status, 0 for success. */
+/* Whether ICE has the sockets of a stream, and whether the peer does its part and packets are checked by it. */
+enum { DOOR_NO_ICE, DOOR_ICE_IDLE, DOOR_ICE_ACTIVE };
+
+/* The UDP sockets of a stream, -1 where there is none of its own: ICE has some for each candidate, and shows none. */
 int door_media_sockets(int call, int media, int *rtp, int *rtcp);
 
 /* Tells everybody another address of ours from now on: registrars by REGISTER, peers of calls that are up by re-INVITE.

@@ -1,0 +1,182 @@
+"""STUN, ICE and TURN towards the SIP side, with coturn and a real router (nftables)."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from pydantic import ValidationError
+
+from jibri_sip.config.network import NetworkSettings
+from jibri_sip.sip.settings import SipSettings
+from tests.integration.sip.conftest import Gateway, answered, gateway_with, offer, until
+from tests.peer.measured import MeasuredPeer
+from tests.peer.netns import Net, cable, ip, masquerade, net
+from tests.peer.pcmu import PcmuSocket
+from tests.peer.raw import AUDIO, RawCaller, sdp
+from tests.peer.turn import USER, turn_server
+
+pytestmark = pytest.mark.asyncio
+
+PASSWORD = "turn pa$$"  # noqa: S105  (a test's)
+RTP: dict[str, Any] = {"rtp_port_first": 23200, "rtp_port_last": 23299}
+NEAR = "10.7.0.2"
+ROUTER_INSIDE = "10.7.0.1"
+ROUTER_OUTSIDE = "198.51.100.9"
+BESIDE = "198.51.100.7"
+FAR = "198.51.100.1"
+
+
+def relayed(port: int, directory: Path, transport: str = "udp") -> NetworkSettings:
+    """Settings to use this server as a relay."""
+    secret = directory / "turn-password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o600)
+    turn = {"server": f"127.0.0.1:{port}", "transport": transport, "user": USER, "password_file": str(secret)}
+    return NetworkSettings.model_validate({"ice": True, "turn": turn})
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_relay(tmp_path: Path, transport: str) -> None:
+    """A peer without ICE hears and is heard by way of the relay, whose password is in no log."""
+    with structlog.testing.capture_logs() as log:
+        async with turn_server(PASSWORD) as port:
+            settings = SipSettings(port=0, network=relayed(port, tmp_path, transport), trace=5, **RTP)
+            async with (
+                gateway_with(settings) as gateway,
+                PcmuSocket("127.0.0.1") as media,
+                answered(gateway, offer(media, "127.0.0.1")) as (call, rtp),
+            ):
+                assert rtp not in range(23200, 23300)
+                await media.send(rtp, 60)
+                assert len(media.heard) > 10
+                stats = (await call.stats()).audio
+                assert stats is not None
+                assert stats.received.packets > 30
+    assert log
+    assert PASSWORD not in "\n".join(map(str, log))
+
+
+async def test_relay_needs_ice() -> None:
+    """It would be of no use without, and nobody would notice."""
+    with pytest.raises(ValidationError, match="ice = true"):
+        NetworkSettings.model_validate({"turn": {"server": "turn.example.com"}})
+
+
+@asynccontextmanager
+async def behind_a_router() -> AsyncIterator[Net]:
+    """The internet, with this test behind a router that translates addresses and ports."""
+    ip("link", "set", "lo", "up")
+    with net() as router, net() as internet:
+        cable("near", "inside", router)
+        cable("outside", "far", internet, near=router)
+        ip("address", "add", f"{NEAR}/24", "dev", "near")
+        ip("route", "add", "default", "via", ROUTER_INSIDE)
+        ip("address", "add", f"{ROUTER_INSIDE}/24", "dev", "inside", inside=router)
+        ip("address", "add", f"{ROUTER_OUTSIDE}/24", "dev", "outside", inside=router)
+        ip("address", "add", f"{FAR}/24", "dev", "far", inside=internet)
+        masquerade(router, "outside")
+        yield internet
+
+
+@pytest.mark.own_network
+async def test_stun() -> None:
+    """What the STUN server sees is what the peer is told, and media comes back through the router that way."""
+    async with (
+        behind_a_router() as internet,
+        turn_server(PASSWORD, FAR, 3478, tuple(internet.prefix)),
+        gateway_with(
+            SipSettings(host=NEAR, port=5060, network=NetworkSettings(stun_server=f"{FAR}:3478"), **RTP)
+        ) as gateway,
+        PcmuSocket("", internet.udp(FAR)) as media,
+        RawCaller(5060, sock=internet.udp(FAR)) as peer,
+    ):
+        peer.target = (ROUTER_OUTSIDE, 5060)
+        call = await gateway.endpoint.dial(f"sip:raw@{peer.local}")
+        invite = await peer.awaited("INVITE")
+        assert re.search(rf"(?m)^Contact: <sip:[^>]*{ROUTER_OUTSIDE}", invite)
+        assert set(re.findall(r"(?m)^c=IN IP4 (\S+)", invite)) == {ROUTER_OUTSIDE}
+        port = re.search(r"m=audio (\d+)", invite)
+        assert port is not None
+        peer.respond(invite, "200 OK", sdp(AUDIO.replace("30000", str(media.port))).replace("127.0.0.1", FAR))
+        await peer.awaited("ACK")
+        # The router lets in what it has seen an answer's question of.
+        await until(lambda: bool(media.heard))
+        await media.send(int(port[1]), 40, host=ROUTER_OUTSIDE)
+        assert len(media.heard) > 10
+        stats = (await call.stats()).audio
+        assert stats is not None
+        assert stats.received.packets > 20
+        await call.hangup()
+        peer.respond(await peer.awaited("BYE"), "200 OK")
+        await call.wait_ended()
+
+
+@asynccontextmanager
+async def on_a_cable(network: NetworkSettings) -> AsyncIterator[tuple[Gateway, Net]]:
+    """An endpoint with an address that is not loopback's, which ICE passes over, and a network beside it."""
+    ip("link", "set", "lo", "up")
+    with net() as far:
+        cable("near", "far", far)
+        ip("address", "add", f"{BESIDE}/24", "dev", "near")
+        ip("address", "add", f"{FAR}/24", "dev", "far", inside=far)
+        async with gateway_with(SipSettings(host=BESIDE, port=5060, network=network, trace=4, **RTP)) as gateway:
+            yield gateway, far
+
+
+@pytest.mark.own_network
+async def test_ice() -> None:
+    """Two that can do ICE agree on a way, and picture and sound take it."""
+    with structlog.testing.capture_logs() as log:
+        async with (
+            on_a_cable(NetworkSettings(ice=True)) as (gateway, far),
+            MeasuredPeer(width=320, height=180, fps=10, ice=True, host=FAR, prefix=far.prefix) as peer,
+        ):
+            await peer.call(f"sip:demo@{BESIDE};transport=udp")
+            call = await gateway.take()
+            await call.answer()
+            await peer.wait_up()
+            async with asyncio.timeout(10):
+                while True:
+                    stats = await call.stats()
+                    if (await peer.report()).video.intact and stats.video and stats.video.received.packets:
+                        break
+                    await asyncio.sleep(0.2)
+            await call.hangup()
+            await peer.wait_over()
+    assert [line for line in log if "ICE negotiation success" in str(line.get("text"))]
+
+
+@pytest.mark.own_network
+@pytest.mark.parametrize(
+    "turn",
+    [{}, pytest.param({"server": f"{FAR}:9", "user": USER}, marks=pytest.mark.slow)],
+    ids=["alone", "relay-down"],
+)
+async def test_peer_without_ice(turn: dict[str, str]) -> None:
+    """Nothing checks who sends then: the filter does. A relay that is down is done without, after 8 s."""
+    async with (
+        on_a_cable(NetworkSettings.model_validate({"ice": True, "turn": turn})) as (gateway, far),
+        PcmuSocket("", far.udp(FAR)) as media,
+        PcmuSocket(BESIDE) as stranger,
+        RawCaller(5060, sock=far.udp(FAR)) as caller,
+    ):
+        caller.target, caller.uri = (BESIDE, 5060), f"sip:demo@{BESIDE}"
+        caller.request("INVITE", sdp(AUDIO.replace("30000", str(media.port))).replace("127.0.0.1", FAR))
+        call = await gateway.take()
+        await call.answer()
+        _, answer = await caller.response(timeout_s=15)
+        caller.request("ACK")
+        port = re.search(r"m=audio (\d+)", answer)
+        assert port is not None
+        await stranger.send(int(port[1]), 200, every_s=0, ssrc=b"EVIL", host=BESIDE)
+        await media.send(int(port[1]), 30, host=BESIDE)
+        assert stranger.heard == []
+        assert len(media.heard) > 10
+        await call.hangup()
+        caller.respond(await caller.awaited("BYE"), "200 OK")
+        await call.wait_ended()
