@@ -186,9 +186,11 @@ async def test_telephone_events_have_the_clock_of_the_codec(
         assert session.answer[0].formats == answered
 
 
-@pytest.mark.parametrize(("profile", "key"), [("RTP/AVPF", False), ("RTP/SAVP", True), ("RTP/SAVPF", True)])
+@pytest.mark.parametrize(
+    ("profile", "key"), [("RTP/AVPF", False), ("RTP/SAVP", True), ("RTP/SAVPF", True), ("RTP/AVP", True)]
+)
 async def test_profiles_are_mirrored(gateway: Gateway, profile: str, key: bool) -> None:
-    """AVPF, SAVP and SAVPF (RFC 4585, RFC 3711, RFC 5124) are answered as such."""
+    """AVPF, SAVP and SAVPF (RFC 4585, RFC 3711, RFC 5124) are answered as such, and keys beside plain AVP too."""
     crypto = ["a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"] if key else []
 
     def media(peer: RawPeer) -> list[str]:
@@ -200,6 +202,42 @@ async def test_profiles_are_mirrored(gateway: Gateway, profile: str, key: bool) 
         assert all(section.port for section in session.answer)
         assert "a=rtcp-fb:* nack pli" in session.answer[1].lines
         assert all(("a=crypto:1" in "\n".join(section.lines)) == key for section in session.answer)
+
+
+async def test_offer_of_a_linphone(gateway: Gateway) -> None:
+    """ICE, AVPF, feedback and events of kinds that we have not: what is common is agreed on, without ICE."""
+    ice = [
+        "a=ice-ufrag:9b3f",
+        "a=ice-pwd:4d1c6d2c8a9b3f4d1c6d2c8a",
+        "a=candidate:1 1 UDP 2130706303 127.0.0.1 7078 typ host",
+        "a=candidate:1 2 UDP 2130706302 127.0.0.1 7079 typ host",
+    ]
+    feedback = [
+        f"a=rtcp-fb:{kind}" for kind in ("* trr-int 5000", "96 nack pli", "96 nack sli", "96 ack rpsi", "96 ccm fir")
+    ]
+    audio = """
+m=audio 30000 RTP/AVPF 96 97 0 99 100 101
+a=rtpmap:96 opus/48000/2
+a=fmtp:96 useinbandfec=1
+a=rtpmap:97 speex/16000
+a=rtpmap:99 telephone-event/48000
+a=rtpmap:100 telephone-event/16000
+a=rtpmap:101 telephone-event/8000
+a=rtcp-xr:rcvr-rtt=all:10000 stat-summary=loss,dup,jitt,TTL voip-metrics
+"""
+    video = (
+        "m=video 30002 RTP/AVPF 97 96\na=rtpmap:97 VP8/90000\na=rtpmap:96 H264/90000\na=fmtp:96 profile-level-id=42801F"
+    )
+
+    def media(peer: RawPeer) -> list[str]:
+        return [peer.audio(*ice, base=audio), peer.video(*ice, *feedback, base=video)]
+
+    async with up(gateway, media) as session:
+        sound, picture = session.answer
+        assert (sound.profile, sound.formats) == ("RTP/AVPF", ("96", "99"))
+        assert (picture.profile, picture.formats) == ("RTP/AVPF", ("96",))
+        assert "ice-ufrag" not in session.response
+        await session.peer.picture.receive(3)
 
 
 async def test_feedback_on_plain_avp(gateway: Gateway) -> None:
