@@ -170,12 +170,15 @@ class Call:
         Where the peer asks for the same moment we try again, as RFC 3261 section 14.1 says.
 
         Returns:
-            The status of the peer's answer: 200 where it agreed; 408 where it said nothing, or the call is over.
+            The status of the peer's answer: 200 where it agreed; 488 where it wants no picture; 408 where it said
+            nothing, or the call is over.
         """
         for _ in range(_GLARES):
             code = await self._offer_video(video=video)
             if code != pj.PJSIP_SC_REQUEST_PENDING:
-                return code
+                # A peer may agree to the call, and refuse the picture by port 0 (RFC 3264 section 6).
+                refused = code == _OK and video and (await self.stats()).video is None
+                return pj.PJSIP_SC_NOT_ACCEPTABLE_HERE if refused else code
             # Who chose the Call-ID waits longer.
             least_s = _GLARE_OURS_S if self.direction == "outgoing" else 0.0
             await asyncio.sleep(least_s + random.uniform(0.0, _GLARE_SPAN_S))  # noqa: S311  (no secret)

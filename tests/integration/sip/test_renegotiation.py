@@ -128,13 +128,18 @@ async def test_we_add_and_remove_the_picture(gateway: Gateway) -> None:
 
 
 async def test_a_peer_that_refuses_the_picture(gateway: Gateway) -> None:
-    """488 to our offer is told, and the call goes on as it was; the end of the call ends the wait for an answer."""
+    """488, and 200 with port 0, are told as a refusal, and the call goes on; its end ends the wait for an answer."""
     async with up(gateway, lambda peer: [peer.audio()]) as session:
         await bridged(session.call)
         asked = asyncio.create_task(session.call.set_video(video=True))
         session.peer.respond(await session.peer.awaited("INVITE"), "488 Not Acceptable Here")
         assert await asked == 488
         await flows(session, sound=True, picture=False)
+        asked = asyncio.create_task(session.call.set_video(video=True))
+        answer = session.peer.describe(session.peer.audio(), NO_VIDEO)
+        session.peer.respond(await session.peer.awaited("INVITE"), "200 OK", answer)
+        await session.peer.awaited("ACK")
+        assert await asked == 488
         assert session.call.ended is None
         asked = asyncio.create_task(session.call.set_video(video=True))
         reinvite = await session.peer.awaited("INVITE")
