@@ -1,6 +1,6 @@
 # Every target sets up what it needs first; all of them can be run again at any time.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-all lint bench clean
+.PHONY: help setup demo run test test-all test-appliance image lint bench clean
 
 service := scripts/as-service
 
@@ -19,8 +19,14 @@ run: setup ## start the gateway and leave it running (CONFIG=file, else with the
 test: setup lint ## lint, then all tests but the slow ones
 	@$(service) scripts/run-tests -m "not slow" $(ARGS)
 
-test-all: setup lint ## lint, then all tests
-	@$(service) scripts/run-tests $(ARGS)
+test-all: setup lint ## lint, then all tests but those of the appliance's image
+	@$(service) scripts/run-tests -m "not appliance" $(ARGS)
+
+test-appliance: setup ## as root: build the image and try it in virtual machines (an hour and more without KVM)
+	@tests/appliance/run $(ARGS)
+
+image: setup ## as root: build the appliance's disk image (build/image)
+	@scripts/build-image
 
 lint: setup ## check style, types, the architecture's arrows, C and shell
 	@scripts/lint

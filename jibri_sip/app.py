@@ -21,6 +21,7 @@ from jibri_sip.systemd import Notifier, Supervision
 from jibri_sip.webhooks import Webhooks
 from jibri_sip.xmpp.brewery import Breweries
 from virtual_devices import processes
+from virtual_devices.patience import PATIENCE
 
 _log = log.logger("app")
 
@@ -86,7 +87,7 @@ def _supervision(gateway: Gateway) -> Supervision | None:
     notifier = Notifier.from_environment(os.environ)
     if notifier is None:
         return None
-    supervision = Supervision(notifier, gateway.is_well)
+    supervision = Supervision(notifier, gateway.is_well, PATIENCE)
     gateway.observe(supervision)
     return supervision
 

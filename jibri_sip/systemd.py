@@ -11,6 +11,8 @@ from jibri_sip.session.news import Availability, Happening, InstanceNews, Sessio
 
 _log = log.logger("systemd")
 
+START_S = 120.0
+"""What a slot may need to start on an ordinary machine, with some failed attempts."""
 _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
@@ -57,11 +59,13 @@ class Supervision:
     Args:
         notifier: to whom.
         is_well: whether the gateway is; asked twice in each period, and has to answer within a quarter of it.
+        patience: how many times longer than an ordinary machine this one may take; the unit's limits are stretched.
     """
 
-    def __init__(self, notifier: Notifier, is_well: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(self, notifier: Notifier, is_well: Callable[[], Awaitable[bool]], patience: float = 1.0) -> None:
         self._notifier = notifier
         self._is_well = is_well
+        self._patience = patience
         self._ready = False
         self._instance = InstanceNews(Availability.BUSY)
         self._in_call = False
@@ -70,8 +74,14 @@ class Supervision:
     def start(self) -> None:
         """Begin to tell."""
         self._notifier.tell(STATUS=self._text())
-        if self._notifier.watchdog_s is not None:
-            self._watch = asyncio.create_task(self._show_life(self._notifier.watchdog_s), name="watchdog")
+        period_s = self._notifier.watchdog_s
+        if self._patience > 1:
+            self._notifier.tell(EXTEND_TIMEOUT_USEC=str(round(START_S * self._patience * 1e6)))
+        if period_s is not None:
+            period_s *= self._patience
+            if self._patience > 1:
+                self._notifier.tell(WATCHDOG_USEC=str(round(period_s * 1e6)))
+            self._watch = asyncio.create_task(self._show_life(period_s), name="watchdog")
 
     def stopping(self) -> None:
         """Tell that we are about to end; signs of life go on until `close`."""

@@ -293,7 +293,9 @@ class DialOutSettings(Section):
 class VideoSettings(Section):
     """The picture, the same both ways."""
 
-    width: Annotated[int, Field(ge=320, le=1920, multiple_of=16)] = Field(default=1280, description="Width in pixels.")
+    width: Annotated[int, Field(ge=512, le=1920, multiple_of=16)] = Field(
+        default=1280, description="Width in pixels; Chromium has no windows narrower than 500."
+    )
     height: Annotated[int, Field(ge=176, le=1088, multiple_of=2)] = Field(default=720, description="Height in pixels.")
     fps: Annotated[int, Field(ge=5, le=60)] = Field(default=30, description="Pictures a second.")
     bitrate_kbps: Annotated[int, Field(ge=64, le=8000)] = Field(

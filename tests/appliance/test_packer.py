@@ -1,0 +1,57 @@
+"""The Packer template: valid in Packer 1.6, and a real build in QEMU ends well."""
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.appliance.machine import Machine, run
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.appliance, pytest.mark.timeout(7200)]
+
+BUILD_S = 7000
+
+
+def variables(base: Path) -> list[str]:
+    """The template's, for a build from this disk without KVM."""
+    digest = hashlib.sha256(base.read_bytes()).hexdigest()
+    values = {"base_image": str(base), "base_checksum": f"sha256:{digest}", "accelerator": "tcg"}
+    return [word for name, value in values.items() for word in ("-var", f"{name}={value}")]
+
+
+def test_the_template_is_valid(tmp_path: Path) -> None:
+    """Every variable, block and option is known."""
+    base = tmp_path / "base.qcow2"
+    base.write_bytes(b"disk")
+    (tmp_path / "seed").mkdir()
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key")
+    more = {"payload": tmp_path, "seed": tmp_path / "seed", "ssh_key": tmp_path / "key", "output": tmp_path / "out"}
+    arguments = [word for name, value in more.items() for word in ("-var", f"{name}={value}")]
+    done = subprocess.run(
+        ["packer", "validate", *variables(base), *arguments, ROOT / "packer/appliance.pkr.hcl"],
+        env={**os.environ, "CHECKPOINT_DISABLE": "1", "HOME": str(tmp_path)},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_real_build(prepared: Path, logs: Path) -> None:
+    """The base system becomes the appliance in a virtual machine; what comes out boots to a ready gateway."""
+    from tests.appliance.test_boot import READY_S, SETUP, UNIT  # noqa: PLC0415  (its marks are its own)
+
+    output = prepared / "packer"
+    with (logs / "packer.log").open("w") as log:
+        command = [str(ROOT / "scripts/build-packer"), str(output), *variables(prepared / "base.qcow2")]
+        environment = {**os.environ, "HOME": str(prepared), "TMPDIR": str(prepared)}
+        built = subprocess.run(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, check=False, timeout=BUILD_S
+        )
+    assert built.returncode == 0, (logs / "packer.log").read_text()[-3000:]
+    with Machine(output / "jibri-sip.qcow2", logs / "packer", setup=SETUP) as machine:
+        machine.wait_until_active(UNIT, READY_S)
