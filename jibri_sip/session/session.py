@@ -284,7 +284,11 @@ class Session(ABC):
             await successor.hangup(errors.Busy.sip_code, "The call is being handed on already")
             return
         self._successor = successor
-        refusal = await _answer(successor)
+        try:
+            refusal = await asyncio.wait_for(_answer(successor), self._parts.settings.limits.ring_timeout_s)
+        except TimeoutError:
+            await successor.hangup()
+            refusal = await successor.wait_ended()
         self._successor = None
         if refusal is not None:
             _log.info("handing_on_failed", to=successor.remote_uri, code=refusal.code)
