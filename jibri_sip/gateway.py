@@ -238,12 +238,17 @@ class Gateway:
             slot=self._slot_state(),
             draining=self._draining,
             problem=Problem.of(self._keeper.failure) if self._keeper.failure is not None else None,
-            sip=[f"{name}:{host}:{port}" for name, port in listening if port],
+            sip=[f"{name}:{host}:{port}{self._shown(name)}" for name, port in listening if port],
             account=self._account(),
             meeting=self._settings.meeting.base_url,
             uptime_s=round(monotonic() - self._started_at, 1),
             session=summary.session_facts(self._session) if self._session is not None else None,
         )
+
+    def _shown(self, transport: str) -> str:
+        """What callers by this transport are shown, if that is worth a word."""
+        own = self._settings.sip.tls.certificate_file is None and self._settings.sip.tls.enabled
+        return " (self-signed)" if transport == "tls" and own else ""
 
     async def look(self) -> SlotLook:
         """What passes through the slot's devices now."""

@@ -42,6 +42,7 @@ the same call may succeed later, or at another instance, with nothing changed.""
 _SHOWN_DEFAULTS = {
     # These depend on the machine, so the text says how.
     "instance.runtime_dir": "",
+    "instance.state_dir": "",
 }
 
 

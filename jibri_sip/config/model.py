@@ -46,6 +46,11 @@ class InstanceSettings(Section):
         "`$RUNTIME_DIRECTORY` (systemd), else `jibri-sip/NUMBER` in `$XDG_RUNTIME_DIR`, else one of the user's own "
         "in the directory for temporary files.",
     )
+    state_dir: LenientPath = Field(
+        default=Path("/var/lib/jibri-sip"),
+        description="Directory for what outlives the gateway; all instances share it. Default: `$STATE_DIRECTORY` "
+        "(systemd), else `jibri-sip` in `$XDG_STATE_HOME`, else in the user's `.local/state`.",
+    )
 
 
 class XmppLogin(Section):
@@ -118,8 +123,9 @@ class MeetingSettings(Section):
 
 
 class TlsSettings(Section):
-    """SIP over TLS; taken from peers as soon as there is a certificate."""
+    """SIP over TLS. Without a certificate callers are shown a self-signed one of this installation."""
 
+    enabled: bool = Field(default=True, description="Whether to listen on TLS.")
     certificate_file: LenientPath | None = Field(default=None, description="PEM file of the certificate and its chain.")
     key_file: LenientPath | None = Field(default=None, description="PEM file of the private key.")
     ca_file: LenientPath | None = Field(
@@ -128,7 +134,7 @@ class TlsSettings(Section):
     )
     outgoing: bool = Field(
         default=False,
-        description="Whether our own requests may go over TLS without a certificate of ours, as providers allow.",
+        description="Whether our own requests may go over TLS though TLS is not listened on, as providers allow.",
     )
     verify_peer: bool = Field(
         default=True, description="Whether a peer that we call by TLS must show a certificate of its name."

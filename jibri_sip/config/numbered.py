@@ -24,7 +24,10 @@ def derived_defaults(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         sip["signalling_host"] = "127.0.0.1"
         sip["access"] = {"dispatchers": ["127.0.0.1", "::1"]}
     return {
-        "instance": {"runtime_dir": str(default_runtime_dir(number, os.environ))},
+        "instance": {
+            "runtime_dir": str(default_runtime_dir(number, os.environ)),
+            "state_dir": str(default_state_dir(os.environ)),
+        },
         "sip": {**sip, "port": first + 10 * offset, "tls_port": first + 1 + 10 * offset},
         "camera": {"label": f"SIP_Room_{number}"},
         "api": {"port": 2222 + offset},
@@ -86,3 +89,11 @@ def default_runtime_dir(number: int, environment: Mapping[str, str]) -> Path:
     if given := environment.get("XDG_RUNTIME_DIR"):
         return Path(given) / "jibri-sip" / str(number)
     return Path(tempfile.gettempdir()) / f"jibri-sip-{os.getuid()}" / str(number)
+
+
+def default_state_dir(environment: Mapping[str, str]) -> Path:
+    """Where the installation keeps what outlives its instances."""
+    if given := environment.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    state = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME", "/")) / ".local/state"
+    return Path(state) / "jibri-sip"

@@ -35,7 +35,7 @@ def _listened(settings: Settings) -> Iterator[_Address]:
     yield socket.SOCK_DGRAM, sip.host, sip.port
     if sip.tcp:
         yield socket.SOCK_STREAM, sip.host, sip.port
-    if sip.tls.certificate_file is not None:
+    if sip.tls.enabled:
         yield socket.SOCK_STREAM, sip.host, sip.tls_port
     yield socket.SOCK_STREAM, api.host, api.port
     yield socket.SOCK_STREAM, jibri.internal_host, jibri.internal_port

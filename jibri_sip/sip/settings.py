@@ -46,6 +46,8 @@ class Tls:
     authorities: Path | None = None
     """None for the system's."""
     verify_peer: bool = True
+    self_signed: Path | None = None
+    """Directory for a self-signed certificate, which is shown to callers where there is no other; None for none."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,10 @@ class SipSettings:
         """The same, out of the gateway's configuration."""
         sip, video = config.sip, config.video
         tls = None
-        if sip.tls.certificate_file is not None or sip.tls.outgoing:
+        if sip.tls.enabled or sip.tls.outgoing:
             tls = Tls(
                 port=sip.tls_port,
+                self_signed=config.instance.state_dir / "tls" if sip.tls.enabled else None,
                 certificate=sip.tls.certificate_file,
                 key=sip.tls.key_file,
                 authorities=sip.tls.ca_file,

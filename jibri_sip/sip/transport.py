@@ -15,6 +15,7 @@ import structlog
 from jibri_sip.errors import AddressUnavailable, FileUnreadable, GatewayError, PortInUse
 from jibri_sip.sip.addresses import told_address
 from jibri_sip.sip.certificates import system_authorities
+from jibri_sip.sip.self_signed import self_signed
 from jibri_sip.sip.sending import try_tcp_first
 from jibri_sip.sip.settings import SipSettings, Tls
 
@@ -137,8 +138,11 @@ def _add_tls(config: pj.TlsConfig, tls: Tls) -> None:
     for path in (tls.certificate, tls.key, tls.authorities):
         if path is not None and not os.access(path, os.R_OK):
             raise FileUnreadable(str(path))
-    config.certFile = str(tls.certificate or "")
-    config.privKeyFile = str(tls.key or "")
+    certificate, key = tls.certificate, tls.key
+    if certificate is None and tls.self_signed is not None:
+        certificate = key = self_signed(tls.self_signed)
+    config.certFile = str(certificate or "")
+    config.privKeyFile = str(key or "")
     # PJSIP knows of no authorities by itself, and would refuse every server.
     config.CaListFile = str(tls.authorities or system_authorities())
     config.verifyServer = tls.verify_peer

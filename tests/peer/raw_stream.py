@@ -47,5 +47,5 @@ class RawStreamCaller(RawCaller):
                 length = re.search(r"(?im)^(?:content-length|l)\s*:\s*(\d+)", head)
                 body = await reader.readexactly(int(length[1]) if length else 0)
                 self.received.put_nowait(spelled_out(head.lstrip() + body.decode()))
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             self.closed.set()

@@ -5,6 +5,7 @@ import contextlib
 import re
 import secrets
 import socket
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -13,9 +14,11 @@ import pytest
 import pytest_asyncio
 
 from jibri_sip.sip.call import Call
+from jibri_sip.sip.settings import SipSettings, Tls
 from tests.integration.sip.conftest import Gateway
 from tests.peer.raw import AUDIO, VIDEO, RawCaller, sdp, spelled_out
 from tests.peer.raw_stream import RawStreamCaller
+from tests.running_gateway import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -24,6 +27,16 @@ _LARGE = {"X-Deployment": "d" * 300}
 _UDP_LIMIT = 1300
 _FALL_BACK_S = 1.0
 _MESSAGE_TOO_LARGE = 513
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """One endpoint for the module, which listens on TLS, too."""
+    tls = Tls(port=free_port(), self_signed=tmp_path_factory.mktemp("state"))
+    gateway = Gateway(SipSettings(port=0, tls=tls))
+    await gateway.endpoint.start()
+    yield gateway
+    await gateway.endpoint.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -146,10 +159,15 @@ async def test_large_invite_over_udp(gateway: Gateway, size: int) -> None:
         assert len(call.headers[f"x-filler-{size // 1015 - 1}"][0]) == 1000
 
 
-async def test_large_invite_over_tcp(gateway: Gateway) -> None:
-    """The same by TCP; more than 64 kB are refused with 513, and the connection goes on."""
-    assert gateway.endpoint.ports.tcp is not None
-    async with RawStreamCaller(gateway.endpoint.ports.tcp) as caller:
+@pytest.mark.parametrize("encrypted", [False, True], ids=["tcp", "tls"])
+async def test_large_invite_over_a_connection(gateway: Gateway, encrypted: bool) -> None:
+    """The same by TCP and TLS; more than 64 kB are refused with 513, and the connection goes on."""
+    ports = gateway.endpoint.ports
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    assert ports.tcp is not None
+    assert ports.tls is not None
+    async with RawStreamCaller(ports.tls if encrypted else ports.tcp, anybody if encrypted else None) as caller:
         await taken(gateway, caller, 48_000)
         for size in (70_000, 3_000_000):
             caller.remote_tag = ""
