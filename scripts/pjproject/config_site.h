@@ -52,6 +52,9 @@
 /* A peer that lost a keyframe asks again: answer twice a second, not once. */
 #define PJMEDIA_VID_STREAM_MIN_KEYFRAME_INTERVAL_MSEC 500
 
+/* The same the other way, by INFO (RFC 5168): only where RTCP cannot ask, or asks in vain (default 3000). */
+#define PJSUA_VID_REQ_KEYFRAME_INTERVAL 1000
+
 /* Frames that the mixer holds back between the sound device and a call, at most. The default fits sound cards that
  * deliver in bursts (8 frames of 10 ms); our device takes and gives one frame in turn. */
 #define PJMEDIA_SOUND_BUFFER_COUNT 2

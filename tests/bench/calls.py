@@ -83,7 +83,7 @@ async def whole_way(meeting: EmbeddedMeeting, log_file: Path, report: Report, pi
         Participant(meeting, ROOM, width=width, height=height, fps=fps, bursts=True) as participant,
         MeasuredPeer() as peer,
     ):
-        await peer.say(PEER_HZ, bursts=True)
+        await peer.say(PEER_HZ, rhythm="bursts")
         await peer.call(f"sip:{ROOM}@127.0.0.1:{gateway.sip_port}")
         await peer.wait_up()
         await _first_at_peer(peer)

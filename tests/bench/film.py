@@ -3,7 +3,7 @@
 Its stamps count pictures; when each was sent, the player knows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 import av
@@ -39,14 +39,16 @@ def i420(width: int, height: int, number: int, pattern: bytes) -> bytes:
     return luma(width, height, number, pattern) + b"".join(bytes([value]) * chroma for value in _CHROMA)
 
 
-def encode(width: int, height: int, fps: int, seconds: int, bitrate: int) -> Iterator[bytes]:
-    """One H.264 access unit (constrained baseline, Annex B) for each picture; `bitrate` in bit/s."""
+def encode(  # noqa: PLR0917  (what an encoder must be told)
+    width: int, height: int, fps: int, seconds: int, bitrate: int, options: Mapping[str, str] | None = None
+) -> Iterator[bytes]:
+    """One H.264 access unit (constrained baseline, Annex B) for each picture; `bitrate` in bit/s, `options` of x264."""
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, fps), Fraction(fps, 1)
     encoder.bit_rate = bitrate
     encoder.gop_size = fps * _KEY_INTERVAL_S
-    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline"}
+    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", **(options or {})}
     pattern = texture(width, height)
     for number in range(fps * seconds):
         frame = VideoFrame(width, height, "yuv420p")

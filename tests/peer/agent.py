@@ -69,6 +69,11 @@ class PeerCall(pj.Call):
                 stream.startTransmit(sound.getPlaybackDevMedia())
         tell({"event": "media", "media": [{"type": m.type, "dir": m.dir, "status": m.status} for m in info.media]})
 
+    def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:  # noqa: N802
+        """Say no word of forward error correction, where that is wanted."""
+        if self.agent.options.fec == 0:
+            prm.sdp.wholeSdp = prm.sdp.wholeSdp.replace("useinbandfec=1", "useinbandfec=0")
+
     def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:  # noqa: N802
         """Tell the key."""
         tell({"event": "dtmf", "digit": prm.digit})
@@ -117,6 +122,8 @@ class Agent:
             "still": self._still,
             "say": self._say,
             "time-bursts": self._time_bursts,
+            "count-gaps": self._count_gaps,
+            "gaps": self._gaps,
             "dtmf": self._dtmf,
             "hold": self._hold,
             "resume": self._resume,
@@ -177,7 +184,7 @@ class Agent:
                 fmt.fpsNum, fmt.fpsDenum = self.options.fps, 1
                 fmt.avgBps, fmt.maxBps = self.options.bitrate, self.options.bitrate * 2
             level = pj.CodecFmtp()
-            level.name, level.val = "profile-level-id", "42e01f"
+            level.name, level.val = "profile-level-id", f"42e0{self.options.level}"
             mode = pj.CodecFmtp()
             mode.name, mode.val = "packetization-mode", "1"
             parameters = pj.CodecFmtpVector()
@@ -300,12 +307,19 @@ class Agent:
         return {"width": image.width, "height": image.height}
 
     def _say(self, command: Json) -> Json:
-        devices.say(float(command["hz"]), float(command.get("amplitude", 0.3)), bursts=bool(command.get("bursts")))
+        devices.say(float(command["hz"]), float(command.get("amplitude", 0.3)), rhythm=command.get("rhythm", "steady"))
         return {}
 
     def _time_bursts(self, command: Json) -> Json:
         devices.time_bursts(float(command["hz"]))
         return {}
+
+    def _count_gaps(self, command: Json) -> Json:
+        devices.count_gaps(float(command["hz"]), float(command["least"]))
+        return {}
+
+    def _gaps(self, _command: Json) -> Json:
+        return {"share": devices.gaps()}
 
     def _dtmf(self, command: Json) -> Json:
         param = pj.CallSendDtmfParam()
@@ -390,6 +404,8 @@ def main() -> None:
     parser.add_argument("--bitrate", type=int, default=1_500_000)
     parser.add_argument("--tone-hz", type=float, default=660)
     parser.add_argument("--codec", default="", help="the only audio codec, by the start of its name")
+    parser.add_argument("--fec", type=int, default=1, choices=(0, 1), help="0: ask for no FEC of Opus")
+    parser.add_argument("--level", default="1f", help="the H.264 level it says, in hex")
     parser.add_argument("--no-video", dest="video", action="store_false", help="answer without video")
     parser.add_argument("--srtp", type=int, default=0, choices=(0, 1, 2), help="never, optional, required")
     parser.add_argument("--keys", choices=("", "sdes", "dtls"), default="", help="the only way to agree on SRTP keys")

@@ -2,6 +2,7 @@
 
 import array
 from dataclasses import asdict
+from typing import Literal
 
 from PIL import Image
 
@@ -26,9 +27,14 @@ def register(width: int = 1280, height: int = 720, fps: int = 30) -> None:
         raise RuntimeError(f"PJMEDIA does not take the test devices: {status}")
 
 
-def say(hz: float, amplitude: float = 0.3, *, bursts: bool = False) -> None:
-    """Send a tone; `bursts`: only in the first 100 ms of each second of CLOCK_REALTIME."""
-    lib.peer_say(hz, amplitude, bursts)
+Rhythm = Literal["steady", "bursts", "syllables"]
+"""When a tone sounds: always, in the first 100 ms of each second of CLOCK_REALTIME, or in 160 of each 250 ms."""
+_RHYTHMS: dict[Rhythm, int] = {"steady": 0, "bursts": 1, "syllables": 2}
+
+
+def say(hz: float, amplitude: float = 0.3, *, rhythm: Rhythm = "steady") -> None:
+    """Send a tone. Codecs for speech take a steady one for noise."""
+    lib.peer_say(hz, amplitude, _RHYTHMS[rhythm])
 
 
 def heard(hz: float, ms: int = 500) -> float:
@@ -39,6 +45,16 @@ def heard(hz: float, ms: int = 500) -> float:
 def peak(ms: int = 500) -> float:
     """Loudest sample of the last `ms`, 0 to 1."""
     return float(lib.peer_peak(ms))
+
+
+def count_gaps(hz: float, least: float) -> None:
+    """Watch a steady tone: a piece of 10 ms in which its amplitude is below `least` is a gap."""
+    lib.peer_count_gaps(hz, least)
+
+
+def gaps() -> float:
+    """Share of pieces that were gaps since the last call, 0 to 1; 1 if nothing was heard."""
+    return float(lib.peer_take_gaps())
 
 
 def time_bursts(hz: float) -> None:
@@ -62,6 +78,7 @@ def seen() -> Seen:
                 latency_ms=float(frame.latency_ms) if frame.intact else None,
                 width=frame.width,
                 height=frame.height,
+                error=frame.error if frame.intact else None,
             )
             for frame in frames[0 : lib.peer_take_frames(frames, _BATCH)]
         ]

@@ -11,10 +11,10 @@ LIBRARY = Path(__file__).parent / "native" / "lossy.so"
 
 Way = Literal["out", "in"]
 _PLACES: dict[Way, int] = {"out": 0, "in": 1}
-_WAY = struct.Struct("@dddQQQQ")
-_OUTAGE_AT = struct.calcsize("@dddQ")
+_WAY = struct.Struct("@ddddQQQQ")
+_OUTAGE_AT = struct.calcsize("@ddddQ")
 _COUNTS = struct.Struct("@QQ")
-_COUNTS_AT = struct.calcsize("@dddQQ")
+_COUNTS_AT = struct.calcsize("@ddddQQ")
 
 
 @dataclass(frozen=True)
@@ -24,20 +24,22 @@ class Line:
     Attributes:
         loss: share of packets lost, 0 to 1.
         burst: mean length of a loss, in packets; 0 for losses that know nothing of each other.
-        delay_ms: time on the way.
+        delay_ms: time on the way, at least.
+        jitter_ms: what it takes longer, at most; packets stay in order.
         seed: of what is lost; the same seed loses the same packets.
     """
 
     loss: float = 0.0
     burst: float = 0.0
     delay_ms: float = 0.0
+    jitter_ms: float = 0.0
     seed: int = 1
 
     def packed(self) -> bytes:
         """As native/lossy.c reads it: Gilbert's model."""
         to_good = 1 / self.burst if self.burst else 1 - self.loss
         to_bad = self.loss * to_good / (1 - self.loss)
-        return _WAY.pack(to_bad, to_good, self.delay_ms, self.seed, 0, 0, 0)
+        return _WAY.pack(to_bad, to_good, self.delay_ms, self.jitter_ms, self.seed, 0, 0, 0)
 
 
 class LossyNetwork:

@@ -60,6 +60,8 @@ class MeasuredPeer:
         fps: frames per second.
         bitrate: of its video in bit/s.
         tone_hz: its tone.
+        fec: whether it wants FEC of Opus (RFC 7587 section 6.1).
+        level: of H.264 that it says, ten times, as `31` for 3.1.
         codec: its only audio codec, by the start of its name (`PCMA`); all by default.
         srtp: 0 never, 1 optional, 2 required.
         keys: the only way to agree on keys, `sdes` or `dtls`; both by default.
@@ -83,6 +85,8 @@ class MeasuredPeer:
         fps: int = 30,
         bitrate: int = 1_500_000,
         tone_hz: float = 660,
+        fec: bool = True,
+        level: int = 31,
         codec: str = "",
         srtp: int = 0,
         keys: str = "",
@@ -103,6 +107,8 @@ class MeasuredPeer:
             "--fps": fps,
             "--bitrate": bitrate,
             "--tone-hz": tone_hz,
+            "--fec": int(fec),
+            "--level": f"{level:02x}",
             "--codec": codec,
             "--srtp": srtp,
             "--keys": keys,
@@ -263,13 +269,21 @@ class MeasuredPeer:
         """Write the next picture that arrives to a PNG file."""
         await self._do("still", path=str(path))
 
-    async def say(self, hz: float, *, amplitude: float = 0.3, bursts: bool = False) -> None:
-        """Sound another tone; `bursts`: in the first 100 ms of each second only."""
-        await self._do("say", hz=hz, amplitude=amplitude, bursts=bursts)
+    async def say(self, hz: float, *, amplitude: float = 0.3, rhythm: str = "steady") -> None:
+        """Sound another tone: steady, or in `bursts` or `syllables` (devices.Rhythm)."""
+        await self._do("say", hz=hz, amplitude=amplitude, rhythm=rhythm)
 
     async def time_bursts(self, hz: float) -> None:
         """Begin to time the bursts of a tone."""
         await self._do("time-bursts", hz=hz)
+
+    async def count_gaps(self, hz: float, least: float) -> None:
+        """Watch a steady tone: a piece of 10 ms in which its amplitude is below `least` is a gap."""
+        await self._do("count-gaps", hz=hz, least=least)
+
+    async def gaps(self) -> float:
+        """Share of pieces that were gaps since it was last asked, 0 to 1."""
+        return float((await self._do("gaps"))["share"])
 
     async def send_dtmf(self, digits: str, *, info: bool = False) -> None:
         """Press keys, by RFC 4733 or by INFO."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 FREEZE_MS = 200.0
 """A picture that stands longer is frozen."""
+CORRUPT = 20
+"""Error from which on a picture is damaged, not just coarse."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,15 @@ class Frame:
         latency_ms: since it was stamped; None if its stamp could not be read.
         width: in pixels.
         height: in pixels.
+        error: mean difference of the luma from what was sent, in the worst square below the stamp, 0 to 255;
+            None as above, or where it is not known.
     """
 
     seen_ms: float
     latency_ms: float | None
     width: int
     height: int
+    error: int | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Seen:
     Attributes:
         frames: different pictures; those without a readable stamp count each time.
         intact: those whose stamp could be read.
+        corrupt: those whose stamp could not be read, or whose picture is not what was sent.
         fps: `frames` per second, from the first to the last.
         latency_ms_p50: median time from stamping to arrival; None of none.
         latency_ms_p95: 95th percentile.
@@ -47,6 +53,7 @@ class Seen:
 
     frames: int
     intact: int
+    corrupt: int
     fps: float
     latency_ms_p50: float | None
     latency_ms_p95: float | None
@@ -68,6 +75,7 @@ def add_up(frames: Sequence[Frame]) -> Seen:
     return Seen(
         frames=len(frames),
         intact=len(latencies),
+        corrupt=sum(frame.latency_ms is None or (frame.error or 0) > CORRUPT for frame in frames),
         fps=round((len(frames) - 1) * 1000 / span, 2) if span else 0.0,
         latency_ms_p50=statistics.median(latencies) if latencies else None,
         latency_ms_p95=latencies[int(len(latencies) * 0.95)] if latencies else None,

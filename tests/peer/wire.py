@@ -134,9 +134,13 @@ class Wire:
         """SSRC of the other side's stream, once a packet of it came."""
         return int.from_bytes(self.packets[0][8:12], "big")
 
-    def send(self, number: int, payload: bytes = b"\x41" + bytes(20)) -> None:
-        """An RTP packet with this sequence number; each is a picture of its own."""
-        head = struct.pack("!BBHII", 0x80, 0x80 | PAYLOAD_TYPE, number & 0xFFFF, number * 3000 & 0xFFFFFFFF, OWN_SOURCE)
+    def send(
+        self, number: int, payload: bytes = b"\x41" + bytes(20), *, picture: int | None = None, last: bool = True
+    ) -> None:
+        """An RTP packet with this sequence number; each is a picture of its own, unless `picture` numbers pictures."""
+        at = (number if picture is None else picture) * 3000 & 0xFFFFFFFF
+        second = PAYLOAD_TYPE | (0x80 if last else 0)
+        head = struct.pack("!BBHII", 0x80, second, number & 0xFFFF, at, OWN_SOURCE)
         self._transports[0].sendto(head + payload, ("127.0.0.1", self.remote))
 
     def feed_back(self, compound: bytes) -> None:

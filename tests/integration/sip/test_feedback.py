@@ -4,7 +4,6 @@ import asyncio
 import re
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import psutil
 import pytest
@@ -12,15 +11,15 @@ import pytest_asyncio
 
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.native import Feedback
-from jibri_sip.sip.settings import Picture, SipSettings
+from jibri_sip.sip.settings import SipSettings
 from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.wired import SMALL, stream, until_no_keyframes
 from tests.peer import wire
-from tests.peer.raw import AUDIO, RawCaller, sdp
-from tests.peer.wire import OWN_SOURCE, Wire
+from tests.peer.raw import RawCaller
+from tests.peer.wire import OWN_SOURCE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SMALL = Picture(320, 180, 15, 300_000, mtu=700)
 ALL_KINDS = ("nack", "nack pli", "ccm fir", "ccm tmmbr")
 RESENT_AT_ONCE = 98304
 """RESEND_BURST of resend.h."""
@@ -33,27 +32,6 @@ async def shared_gateway() -> AsyncIterator[Gateway]:
     await gateway.endpoint.start()
     yield gateway
     await gateway.endpoint.close()
-
-
-@asynccontextmanager
-async def stream(
-    gateway: Gateway, *kinds: str, mux: bool = False, profile: str = "RTP/AVP"
-) -> AsyncIterator[tuple[Wire, Call, str]]:
-    """A call whose picture is on bare sockets, once its first packets came; and the answer to its offer."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller, Wire(mux=mux, profile=profile) as line:
-        caller.request("INVITE", sdp(AUDIO, line.media(*kinds)))
-        call = await gateway.take()
-        await call.answer()
-        _, answer = await caller.response()
-        caller.request("ACK")
-        port = re.search(r"m=video (\d+)", answer)
-        assert port is not None
-        line.remote = int(port[1])
-        await line.until(lambda: len(line.packets) > 5)
-        yield line, call, answer
-        await call.hangup()
-        caller.respond(await caller.awaited("BYE"), "200 OK")
-        await call.wait_ended()
 
 
 async def told(call: Call) -> Feedback:
@@ -208,15 +186,6 @@ async def test_packets_out_of_order(gateway: Gateway) -> None:
         feedback = await told(call)
         assert (feedback.received, feedback.missed, feedback.given_up) == (11, 2, 0)
         assert call.ended is None
-
-
-async def until_no_keyframes(line: Wire) -> None:
-    """PJMEDIA sends a keyframe a second to begin with; wait until it no longer does."""
-    async with asyncio.timeout(10):
-        seen = 0
-        while any(map(wire.is_keyframe, line.packets[seen:])):
-            seen = len(line.packets)
-            await asyncio.sleep(1.3)
 
 
 async def test_fir(gateway: Gateway) -> None:

@@ -12,6 +12,8 @@
 #define RATE 48000
 #define FULL_SCALE 32768.0
 #define BURST_MS 100
+#define SYLLABLE_MS 160
+#define SYLLABLES_MS 250
 #define BLOCK_MS 50   /* a tone is measured in pieces */
 #define QUIET_MS 300  /* silence before a burst counts as one */
 #define BURST_AT 0.05 /* amplitude from which a burst is heard */
@@ -38,7 +40,7 @@ struct factory {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     double hz, amplitude, phase;
-    int bursts;
+    int rhythm;
 } saying;
 static pj_int16_t heard[RATE]; /* the last second */
 static unsigned heard_at;
@@ -69,13 +71,24 @@ static double level(double hz, unsigned end, unsigned count) {
     return count ? 2 * sqrt(power > 0 ? power : 0) / count / FULL_SCALE : 0;
 }
 
+static struct {
+    double hz, least;
+    unsigned blocks, gaps;
+} steady;
+
+static int is_silent(double ms_in_second) {
+    if (saying.rhythm == PEER_BURSTS)
+        return fmod(ms_in_second, 1000) >= BURST_MS;
+    return saying.rhythm == PEER_SYLLABLES && fmod(ms_in_second, SYLLABLES_MS) >= SYLLABLE_MS;
+}
+
 static void make_sound(pj_int16_t *samples, unsigned count) {
     double ms_in_second = fmod(now_ms(), 1000);
     unsigned n;
 
     pthread_mutex_lock(&lock);
     for (n = 0; n < count; ++n) {
-        int silent = saying.bursts && fmod(ms_in_second + n * 1000.0 / RATE, 1000) >= BURST_MS;
+        int silent = is_silent(ms_in_second + n * 1000.0 / RATE);
 
         samples[n] = silent ? 0 : (pj_int16_t)lrint(saying.amplitude * (FULL_SCALE - 1) * sin(saying.phase));
         saying.phase = fmod(saying.phase + 2 * M_PI * saying.hz / RATE, 2 * M_PI);
@@ -97,6 +110,14 @@ static void note_burst(unsigned count) {
     bursts.quiet_ms = 0;
 }
 
+static void note_gap(unsigned count) {
+    if (steady.hz <= 0)
+        return;
+    ++steady.blocks;
+    if (level(steady.hz, heard_at, count) < steady.least)
+        ++steady.gaps;
+}
+
 static void hear(const pj_int16_t *samples, unsigned count) {
     unsigned n;
 
@@ -106,6 +127,7 @@ static void hear(const pj_int16_t *samples, unsigned count) {
         heard_at = (heard_at + 1) % RATE;
     }
     note_burst(count);
+    note_gap(count);
     pthread_mutex_unlock(&lock);
 }
 
@@ -266,11 +288,11 @@ static pjmedia_aud_dev_factory *create_factory(pj_pool_factory *pool_factory) {
 
 int peer_register_audio(void) { return pjmedia_aud_register_factory(&create_factory); }
 
-void peer_say(double hz, double amplitude, int only_bursts) {
+void peer_say(double hz, double amplitude, int rhythm) {
     pthread_mutex_lock(&lock);
     saying.hz = hz;
     saying.amplitude = amplitude;
-    saying.bursts = only_bursts;
+    saying.rhythm = rhythm;
     pthread_mutex_unlock(&lock);
 }
 
@@ -305,6 +327,24 @@ void peer_time_bursts(double hz) {
     bursts.hz = hz;
     bursts.count = bursts.quiet_ms = 0;
     pthread_mutex_unlock(&lock);
+}
+
+void peer_count_gaps(double hz, double least) {
+    pthread_mutex_lock(&lock);
+    steady.hz = hz;
+    steady.least = least;
+    steady.blocks = steady.gaps = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+double peer_take_gaps(void) {
+    double share;
+
+    pthread_mutex_lock(&lock);
+    share = steady.blocks ? (double)steady.gaps / steady.blocks : 1;
+    steady.blocks = steady.gaps = 0;
+    pthread_mutex_unlock(&lock);
+    return share;
 }
 
 unsigned peer_take_bursts(double *delays_ms, unsigned max) {

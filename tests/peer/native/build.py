@@ -17,14 +17,16 @@ MODULE = "_peer"
 
 _DECLARATIONS = """
     struct peer_frame {
-        int64_t seen_ms; int64_t latency_ms; uint16_t counter; uint16_t width, height; uint8_t intact;
+        int64_t seen_ms; int64_t latency_ms; uint16_t counter; uint16_t width, height; uint8_t intact; uint8_t error;
     };
     int peer_register(unsigned width, unsigned height, unsigned fps);
     unsigned peer_take_frames(struct peer_frame *frames, unsigned max);
     int peer_still(uint8_t *buffer, unsigned size, unsigned timeout_ms, unsigned *width, unsigned *height);
-    void peer_say(double hz, double amplitude, int bursts);
+    void peer_say(double hz, double amplitude, int rhythm);
     double peer_heard(double hz, unsigned ms);
     double peer_peak(unsigned ms);
+    void peer_count_gaps(double hz, double least);
+    double peer_take_gaps(void);
     void peer_time_bursts(double hz);
     unsigned peer_take_bursts(double *delays_ms, unsigned max);
 """

@@ -27,7 +27,7 @@ enum way { OUT, IN, WAYS };
 struct control {
     struct {
         double to_bad, to_good;
-        double delay_ms;
+        double delay_ms, jitter_ms; /* each packet takes between the one and the sum of both; none overtakes another */
         uint64_t seed;
         uint64_t outage; /* all is lost while not 0 */
         uint64_t passed, lost;
@@ -98,6 +98,8 @@ static int is_lost(enum way way) {
     return 0;
 }
 
+static int is_slow(enum way way) { return control->ways[way].delay_ms + control->ways[way].jitter_ms > 0; }
+
 static void deliver(const struct packet *packet, enum way way) {
     uint8_t buffer[sizeof(struct again) + LARGEST];
     struct again *head = (struct again *)buffer;
@@ -157,7 +159,8 @@ static void delay(enum way way, int fd, const void *data, size_t size, const str
         return;
     packet->fd = fd;
     packet->size = size;
-    packet->due_us = now_us() + (uint64_t)(control->ways[way].delay_ms * 1000);
+    packet->due_us =
+        now_us() + (uint64_t)((control->ways[way].delay_ms + draw(way) * control->ways[way].jitter_ms) * 1000);
     packet->address_size = address_size;
     memcpy(&packet->address, address, address_size);
     memcpy(packet->data, data, size);
@@ -176,7 +179,7 @@ ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct so
     if (is_rtp(data, size, address)) {
         pthread_mutex_lock(&lock);
         kept = is_lost(OUT);
-        if (!kept && control->ways[OUT].delay_ms > 0) {
+        if (!kept && is_slow(OUT)) {
             delay(OUT, fd, data, size, address, address_size);
             kept = 1;
         }
@@ -208,7 +211,7 @@ ssize_t recvfrom(int fd, void *data, size_t room, int flags, struct sockaddr *ad
         } else {
             pthread_mutex_lock(&lock);
             kept = is_rtp(buffer, (size_t)size, (struct sockaddr *)&from) && is_lost(IN);
-            if (!kept && is_rtp(buffer, (size_t)size, (struct sockaddr *)&from) && control->ways[IN].delay_ms > 0) {
+            if (!kept && is_rtp(buffer, (size_t)size, (struct sockaddr *)&from) && is_slow(IN)) {
                 delay(IN, fd, buffer, (size_t)size, (struct sockaddr *)&from, from_size);
                 kept = 1;
             }

@@ -18,6 +18,7 @@ struct peer_frame {
     uint16_t counter;
     uint16_t width, height;
     uint8_t intact; /* the stamp could be read */
+    uint8_t error;  /* mean difference of the luma in the worst square below the stamp; meaningless unless intact */
 };
 
 /* Register both factories; after pj_init, once for each pjsua_init. Pictures of width x height, both even. */
@@ -32,14 +33,23 @@ unsigned peer_take_frames(struct peer_frame *frames, unsigned max);
  */
 int peer_still(uint8_t *buffer, unsigned size, unsigned timeout_ms, unsigned *width, unsigned *height);
 
-/* What to say: a sine of `hz` at `amplitude` of full scale; bursts: only in the first 100 ms of each second. */
-void peer_say(double hz, double amplitude, int bursts);
+/* When a tone sounds: always, in the first 100 ms of each second, or in 160 of each 250 ms. */
+enum { PEER_STEADY, PEER_BURSTS, PEER_SYLLABLES };
+
+/* What to say: a sine of `hz` at `amplitude` of full scale. */
+void peer_say(double hz, double amplitude, int rhythm);
 
 /* Amplitude of `hz` in the last `ms` (at most 1000) that were heard, 0 to 1. */
 double peer_heard(double hz, unsigned ms);
 
 /* Loudest sample of that time, 0 to 1. */
 double peer_peak(unsigned ms);
+
+/* Watch a steady tone of `hz`: a piece of 10 ms in which it is below `least` is a gap. */
+void peer_count_gaps(double hz, double least);
+
+/* Share of pieces that were gaps since the last call, 0 to 1; 1 if nothing was heard. */
+double peer_take_gaps(void);
 
 /* Listen for bursts of `hz` and time them. */
 void peer_time_bursts(double hz);

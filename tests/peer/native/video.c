@@ -13,7 +13,8 @@
 
 #define CLOCK_RATE 90000
 #define FRAME_LOG 8192
-#define PAN 256 /* how far the picture moves, in pixels */
+#define PAN 256  /* how far the picture moves, in pixels */
+#define BLOCK 32 /* side of the squares in which damage is looked for, in pixels */
 
 enum device { SOURCE, READER, NOTHING, DEVICES };
 
@@ -36,6 +37,10 @@ struct factory {
 
 static unsigned source_width, source_height, source_fps;
 static uint8_t *texture; /* (width + PAN) x height / 2, luma */
+static struct {
+    uint8_t *pixels;
+    unsigned width, height;
+} expected; /* texture of the pictures that arrive, which may be of another size */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t still_taken = PTHREAD_COND_INITIALIZER;
@@ -85,13 +90,48 @@ static uint8_t *make_texture(unsigned width, unsigned height) {
     return pixels;
 }
 
+static unsigned offset_of(uint16_t counter) {
+    unsigned phase = counter % (2 * PAN);
+
+    return phase < PAN ? phase : 2 * PAN - 1 - phase;
+}
+
 static void draw(uint8_t *luma, unsigned width, unsigned height, uint16_t counter) {
-    unsigned phase = counter % (2 * PAN), offset = phase < PAN ? phase : 2 * PAN - 1 - phase;
-    unsigned half = height / 2, y;
+    unsigned offset = offset_of(counter), half = height / 2, y;
 
     stamp_draw(luma, (int)width, (int)width, (int)height, counter, stamp_now_ms());
     for (y = half; y < height; ++y)
         memcpy(luma + (size_t)y * width, texture + (size_t)(y - half) * (width + PAN) + offset, width);
+}
+
+/* Mean difference of the luma from what was sent, in the square of the lower half where it is largest; 0 to 255.
+ * What is sent scaled down cannot be compared; it shows as a large one. */
+static uint8_t worst_square(const uint8_t *luma, unsigned width, unsigned height, uint16_t counter) {
+    unsigned half = height / 2, offset = offset_of(counter), worst = 0, left, top, x, y;
+
+    if (expected.width != width || expected.height != height) {
+        free(expected.pixels);
+        expected.pixels = make_texture(width + PAN, half);
+        expected.width = width;
+        expected.height = height;
+    }
+    if (!expected.pixels)
+        return 255;
+    for (top = 0; top + BLOCK <= half; top += BLOCK) {
+        for (left = 0; left + BLOCK <= width; left += BLOCK) {
+            unsigned sum = 0;
+
+            for (y = top; y < top + BLOCK; ++y) {
+                const uint8_t *is = luma + (size_t)(half + y) * width + left;
+                const uint8_t *was = expected.pixels + (size_t)y * (width + PAN) + offset + left;
+
+                for (x = 0; x < BLOCK; ++x)
+                    sum += (unsigned)abs(is[x] - was[x]);
+            }
+            worst = PJ_MAX(worst, sum / (BLOCK * BLOCK));
+        }
+    }
+    return (uint8_t)worst;
 }
 
 static void log_frame(const uint8_t *luma, unsigned width, unsigned height) {
@@ -105,6 +145,7 @@ static void log_frame(const uint8_t *luma, unsigned width, unsigned height) {
             return;
         last_counter = seen.counter;
         seen.latency_ms = stamp_age_ms(sent_ms, (uint64_t)seen.seen_ms);
+        seen.error = worst_square(luma, width, height, seen.counter);
     }
     frame_log[(frame_first + frame_count) % FRAME_LOG] = seen;
     if (frame_count < FRAME_LOG)

@@ -1,0 +1,214 @@
+"""No damaged picture is shown: the last good one stays until a clean one comes, which is asked for."""
+
+import asyncio
+import itertools
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from jibri_sip.sip.settings import SipSettings
+from tests.bench import film, rtp
+from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.wired import SMALL, dialog, stream, until_no_keyframes
+from tests.peer import devices, wire
+from tests.peer.lossy import Line, LossyNetwork
+from tests.peer.measured import MeasuredPeer
+from tests.peer.raw import RawCaller
+from tests.peer.wire import Wire
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+FPS = 15
+WITHOUT_KEYFRAME_S = 2.0
+"""FREEZE_WITHOUT_KEYFRAME_MSEC of patch 0010."""
+ONE_KEYFRAME = {"x264-params": "keyint=infinite:scenecut=0"}
+GRADUAL = {"x264-params": "keyint=8:intra-refresh=1:scenecut=0"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_gateway() -> AsyncIterator[Gateway]:
+    """An endpoint with a small picture, to be light."""
+    gateway = Gateway(SipSettings(port=0, picture=SMALL))
+    await gateway.endpoint.start()
+    yield gateway
+    await gateway.endpoint.close()
+
+
+def settle(line: Wire, numbers: Iterator[int]) -> None:
+    """Send filler data (H.264 7.3.2.7): a receiver does not take the first packets of a source (RFC 3550 A.1)."""
+    for _ in range(4):
+        number = next(numbers)
+        line.send(number, b"\x0c\xff\x80", picture=number - 70_000)
+
+
+class Player:
+    """Plays a film on the wire, one picture after the other, without those packets that it is told to lose."""
+
+    def __init__(self, line: Wire, options: Mapping[str, str], seconds: int = 8) -> None:
+        units = film.encode(320, 180, FPS, seconds, 400_000, options)
+        self._line = line
+        self._pictures: Iterator[list[bytes]] = iter([list(rtp.payloads(unit)) for unit in units])
+        self._numbers = itertools.count(65_500)
+        self._count = itertools.count()
+        settle(line, self._numbers)
+
+    def picture(self, *, lose: bool = False) -> None:
+        """The next picture; `lose`: without its first packet."""
+        payloads, picture = next(self._pictures), next(self._count)
+        for index, payload in enumerate(payloads):
+            number = next(self._numbers)
+            if not (lose and index == 0):
+                self._line.send(number, payload, picture=picture * 2, last=index == len(payloads) - 1)
+
+    async def play(self, pictures: int) -> int:
+        """So many pictures, in their time; returns how many were shown meanwhile."""
+        devices.seen()
+        for _ in range(pictures):
+            self.picture()
+            await asyncio.sleep(1 / FPS)
+        return devices.seen().frames
+
+    async def shown_after_s(self, most_s: float) -> float:
+        """Play until a picture is shown again; returns the seconds that took."""
+        for number in range(int(most_s * FPS)):
+            self.picture()
+            await asyncio.sleep(1 / FPS)
+            # What was on its way before is shown with the first two.
+            if devices.seen().frames and number >= 2:
+                return number / FPS
+        raise TimeoutError
+
+
+async def test_under_loss(gateway: Gateway, tmp_path: Path) -> None:
+    """One packet in twelve lost, none sent again: what is shown is what was sent, every time."""
+    network = LossyNetwork(tmp_path / "network")
+    async with MeasuredPeer(width=640, height=360, fps=15, bitrate=500_000, network=network) as peer:
+        await peer.call(gateway.uri)
+        call = await gateway.take()
+        await call.answer()
+        await peer.wait_up()
+        await asyncio.sleep(1)
+        network.set("out", Line(loss=0.08, seed=3))
+        devices.seen()
+        await asyncio.sleep(4)
+        seen = devices.seen()
+        assert network.counts("out")[1] > 3
+        assert seen.corrupt == 0
+        assert seen.frames > 8
+        assert seen.longest_gap_ms < 4000
+        await call.hangup()
+
+
+async def test_keyframe_is_asked_for_until_it_comes(gateway: Gateway) -> None:
+    """After a loss nothing is shown; PLIs go out twice a second, until there is a keyframe, and then no more."""
+    async with stream(gateway, "nack pli") as (line, _, _):
+        player = Player(line, {"x264-params": "keyint=30:min-keyint=30:scenecut=0"})
+        assert await player.play(15) > 3
+        begun = len(line.of_kind(wire.PSFB, wire.PLI))
+        player.picture(lose=True)
+        await player.play(3)  # What was on its way before is shown.
+        assert await player.play(8) == 0
+        asked = len(line.of_kind(wire.PSFB, wire.PLI)) - begun
+        # Each is sent twice, in case one is lost.
+        assert 1 <= asked <= 6
+        assert await player.play(15) > 3
+        begun = len(line.of_kind(wire.PSFB, wire.PLI))
+        assert await player.play(10) > 3
+        assert len(line.of_kind(wire.PSFB, wire.PLI)) == begun
+
+
+def asked_by_info(caller: RawCaller) -> set[str]:
+    """Numbers of the requests for a keyframe (RFC 5168) that came since it was last asked, repeated ones too."""
+    numbers = set()
+    while not caller.received.empty():
+        text = caller.received.get_nowait()
+        if text.startswith("INFO "):
+            assert "picture_fast_update" in text
+            numbers |= set(re.findall(r"(?im)^cseq:\s*(\d+)", text))
+    return numbers
+
+
+async def test_peer_without_pli_is_asked_by_info(gateway: Gateway) -> None:
+    """By RFC 5168 then, once a second."""
+    async with dialog(gateway) as (line, _, _, caller):
+        player = Player(line, ONE_KEYFRAME)
+        await player.play(10)
+        # Nobody answers them: those that were sent before the first picture come again and again.
+        before = asked_by_info(caller)
+        begun = asyncio.get_running_loop().time()
+        player.picture(lose=True)
+        await player.play(int(1.8 * FPS))
+        seconds = asyncio.get_running_loop().time() - begun
+        assert 1 <= len(asked_by_info(caller) - before) <= seconds + 1
+        assert not line.of_kind(wire.PSFB, wire.PLI)
+
+
+async def test_peer_without_keyframes_is_not_frozen_for_ever(gateway: Gateway) -> None:
+    """Who never sends another keyframe is shown again after two seconds, and with the next loss at once."""
+    async with stream(gateway, "nack pli") as (line, _, _):
+        player = Player(line, ONE_KEYFRAME)
+        assert await player.play(10) > 3
+        player.picture(lose=True)
+        frozen_s = await player.shown_after_s(WITHOUT_KEYFRAME_S + 2)
+        assert frozen_s > WITHOUT_KEYFRAME_S * 0.7
+        player.picture(lose=True)
+        assert await player.shown_after_s(1) < 0.5
+
+
+async def test_gradual_refresh_ends_a_freeze(gateway: Gateway) -> None:
+    """Half a second of gradual refresh (recovery point SEI, H.264 D.2.8) is as good as a keyframe."""
+    async with stream(gateway, "nack pli") as (line, _, _):
+        player = Player(line, GRADUAL)
+        assert await player.play(16) > 5
+        player.picture(lose=True)
+        assert 0.2 < await player.shown_after_s(3) < WITHOUT_KEYFRAME_S * 0.7
+
+
+async def test_out_of_order(gateway: Gateway) -> None:
+    """A packet that comes 15 ms late, after those behind it, is no loss."""
+    async with stream(gateway) as (line, _, _):
+        numbers = itertools.count(65_500)
+        units = list(film.encode(320, 180, FPS, 3, 400_000, ONE_KEYFRAME))
+        settle(line, numbers)
+        devices.seen()
+        for picture, unit in enumerate(units):
+            packets = [(next(numbers), payload) for payload in rtp.payloads(unit)]
+            late = packets.pop(0) if picture % 3 == 2 else None
+            for number, payload in packets:
+                line.send(number, payload, picture=picture * 2, last=number == packets[-1][0])
+            await asyncio.sleep(0.015)
+            if late is not None:
+                line.send(late[0], late[1], picture=picture * 2, last=not packets)
+            await asyncio.sleep(1 / FPS - 0.015)
+        assert devices.seen().frames > len(units) * 0.6
+
+
+@pytest.mark.slow
+async def test_keyframe_request_is_kept(gateway: Gateway) -> None:
+    """A PLI too soon after a keyframe is not lost: it is answered when the next keyframe may be sent."""
+    async with stream(gateway, "nack pli") as (line, _, _):
+
+        async def keyframe(within_s: float) -> float:
+            """How long until a keyframe comes; `within_s` if none does."""
+            start, clock = len(line.packets), asyncio.get_running_loop().time
+            begun = clock()
+            while clock() - begun < within_s:
+                if any(map(wire.is_keyframe, line.packets[start:])):
+                    after = clock() - begun
+                    await asyncio.sleep(0.2)  # All of it.
+                    return after
+                await asyncio.sleep(0.01)
+            return within_s
+
+        def ask() -> None:
+            line.feed_back(wire.feedback(wire.PSFB, wire.PLI, line.source))
+
+        await until_no_keyframes(line)
+        ask()
+        assert await keyframe(1.5) < 0.4
+        ask()
+        assert 0.1 < await keyframe(1.5) < 0.8
+        assert await keyframe(1.0) == 1.0

@@ -1,0 +1,56 @@
+"""Calls whose picture is on bare sockets."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from jibri_sip.sip.call import Call
+from jibri_sip.sip.settings import Picture
+from tests.integration.sip.conftest import Gateway
+from tests.peer import wire
+from tests.peer.raw import AUDIO, RawCaller, sdp
+from tests.peer.wire import Wire
+
+SMALL = Picture(320, 180, 15, 300_000, mtu=700)
+"""Of the gateway, to be light."""
+
+
+@asynccontextmanager
+async def stream(
+    gateway: Gateway, *kinds: str, mux: bool = False, profile: str = "RTP/AVP"
+) -> AsyncIterator[tuple[Wire, Call, str]]:
+    """A call whose picture is on bare sockets, once its first packets came; and the answer to its offer."""
+    async with dialog(gateway, *kinds, mux=mux, profile=profile) as (line, call, answer, _):
+        yield line, call, answer
+
+
+@asynccontextmanager
+async def dialog(
+    gateway: Gateway, *kinds: str, mux: bool = False, profile: str = "RTP/AVP", bandwidth: str = ""
+) -> AsyncIterator[tuple[Wire, Call, str, RawCaller]]:
+    """The same, with its caller. `kinds` of feedback, and a `bandwidth` such as `AS:400`, go into the media section."""
+    async with RawCaller(gateway.endpoint.ports.udp) as caller, Wire(mux=mux, profile=profile) as line:
+        first, _, rest = line.media(*kinds).partition("\n")
+        caller.request("INVITE", sdp(AUDIO, first + (f"\nb={bandwidth}\n" if bandwidth else "\n") + rest))
+        call = await gateway.take()
+        await call.answer()
+        _, answer = await caller.response()
+        caller.request("ACK")
+        port = re.search(r"m=video (\d+)", answer)
+        assert port is not None
+        line.remote = int(port[1])
+        await line.until(lambda: len(line.packets) > 5)
+        yield line, call, answer, caller
+        await call.hangup()
+        caller.respond(await caller.awaited("BYE"), "200 OK")
+        await call.wait_ended()
+
+
+async def until_no_keyframes(line: Wire) -> None:
+    """PJMEDIA sends a keyframe a second to begin with; wait until it no longer does."""
+    async with asyncio.timeout(10):
+        seen = 0
+        while any(map(wire.is_keyframe, line.packets[seen:])):
+            seen = len(line.packets)
+            await asyncio.sleep(1.3)
