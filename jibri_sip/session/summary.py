@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def _stream(stream: StreamStats | None) -> dict[str, Any] | None:
     if stream is None:
         return None
+    rate = stream.rate
     return {
         "codec": stream.codec,
         "width": stream.width or None,
@@ -22,6 +23,11 @@ def _stream(stream: StreamStats | None) -> dict[str, Any] | None:
         "sent_packets": stream.sent.packets,
         "sent_lost": stream.sent.lost,
         "sent_repaired": stream.sent.repaired,
+        "sent_width": stream.sent_width or None,
+        "sent_height": stream.sent_height or None,
+        "sent_target_bps": rate.target_bps if rate else None,
+        "sent_limit_bps": rate.limit_bps if rate else None,
+        "sent_held_by": rate.held_by if rate else None,
         "received_packets": stream.received.packets,
         "received_lost": stream.received.lost,
         "received_repaired": stream.received.repaired,
@@ -51,6 +57,9 @@ def facts(session: "Session") -> dict[str, Any]:
     if session.quality.video is not None:
         line["video_received_repaired"] = session.quality.video.received.repaired
         line["video_sent_repaired"] = session.quality.video.sent.repaired
+        rate = session.quality.video.rate
+        line["video_sent_target_bps"] = rate.target_bps if rate else None
+        line["video_sent_held_by"] = rate.held_by if rate else None
     return line
 
 

@@ -16,7 +16,7 @@ import structlog
 from jibri_sip import __version__
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.errors import DestinationInvalid, RegistrationFailed
-from jibri_sip.sip import codecs, message, native, sources, trace, transport
+from jibri_sip.sip import codecs, message, native, sources, steering, trace, transport
 from jibri_sip.sip.account import Account, account_config, provider_config
 from jibri_sip.sip.addresses import EVERY_ADDRESS, AddressWatch
 from jibri_sip.sip.call import Call, Facts
@@ -97,6 +97,7 @@ class Endpoint:
         self._silent: set[Leg] = set()
         self._relays: frozenset[sources.Network] = frozenset()
         self._all_over = asyncio.Event()
+        self._steering: asyncio.Task[None] | None = None
 
     def say_free(self, *, free: bool) -> None:
         """Tell those who ask by OPTIONS from now on whether a call would be taken; they hear yes at first."""
@@ -121,6 +122,7 @@ class Endpoint:
             await self.close()
             raise
         self._watch.start()
+        self._steering = asyncio.create_task(steering.rounds(self._thread, self._legs))
         log.info("sip_listening", host=self._settings.host, udp=self.ports.udp, tcp=self.ports.tcp, tls=self.ports.tls)
 
     async def answers(self) -> None:
@@ -134,6 +136,8 @@ class Endpoint:
     async def close(self) -> None:
         """Hang up what is left and close the sockets, within seconds. Can be called again."""
         self._watch.close()
+        if self._steering is not None:
+            self._steering.cancel()
         try:
             await asyncio.wait_for(self._thread.run(self._hang_up_all), _CLOSE_S)
             await self._wait_for_legs()
@@ -261,6 +265,7 @@ class Endpoint:
             screen,
             sound=names.sound is not None,
             dscp_video=self._settings.dscp_video,
+            bitrate=self._settings.picture.bitrate,
             media_from=self._settings.network.media_from,
             rtp_ports=(self._settings.rtp_port_first, self._settings.rtp_port_last),
             relays=self._relays,

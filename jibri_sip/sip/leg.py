@@ -18,6 +18,8 @@ from jibri_sip.sip.door import Ice, media_sockets
 from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp, Resumed, Ringing
 from jibri_sip.sip.keys import Presses
 from jibri_sip.sip.origin import origin
+from jibri_sip.sip.rate import RateState
+from jibri_sip.sip.steering import SentSound, Steering
 from jibri_sip.sip.thread import PjsipThread
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Wiring:
         screen: capture device.
         sound: whether there is a sound device.
         dscp_video: DSCP mark of video packets.
+        bitrate: the most that the picture may have, bit/s.
         media_from: whose media is taken.
         rtp_ports: first and last port of media.
         relays: addresses of STUN and TURN servers.
@@ -60,6 +63,7 @@ class Wiring:
     screen: int
     sound: bool
     dscp_video: int
+    bitrate: int
     media_from: sources.MediaFrom
     rtp_ports: tuple[int, int]
     relays: frozenset[sources.Network]
@@ -106,6 +110,7 @@ class Leg(pj.Call):
         self._ours = False
         self._reason = ""
         self._rang: tuple[int, str] | None = None
+        self._steering: Steering | None = None
         self._signalled_from: set[str] = set()
         self._on_reply: Callable[[int], None] | None = None
         self._presses = Presses()
@@ -218,6 +223,27 @@ class Leg(pj.Call):
             "<picture_fast_update/></to_encoder></vc_primitive></media_control>"
         )
         self.sendRequest(param)
+
+    @property
+    def rate(self) -> RateState | None:
+        """How the bitrate of the picture stands; None without one."""
+        return self._steering.state if self._steering else None
+
+    def steer(self, now: float) -> None:
+        """Fit what is sent to what the peer reports of it; once a second.
+
+        Args:
+            now: seconds of any steady clock.
+        """
+        if not self._up or self._over:
+            return
+        if self._steering is None:
+            self._steering = Steering(self.getId(), self._wiring.bitrate, self.send_keyframe)
+        sound = None
+        for media in self._active(pj.PJMEDIA_TYPE_AUDIO)[:1]:
+            sent = self.getStreamStat(media.index).rtcp.txStat
+            sound = SentSound(sent.pkt, sent.loss)
+        self._steering.step(sound, now)
 
     def send_dtmf(self, digits: str) -> None:
         """Press keys, by RFC 4733 where the peer can, else by INFO."""

@@ -1,10 +1,11 @@
 """How well a call goes: what PJMEDIA counts, with the peer's reports of what arrived there (RFC 3550 section 6.4)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pjsua2 as pj
 
 from jibri_sip.sip import native
+from jibri_sip.sip.rate import RateState
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class StreamStats:
         fps: its frames per second as the RTP timestamps tell, at most.
         sent_width: width of the picture that is sent; 0 for sound.
         sent_height: its height.
+        rate: how the bitrate of the picture that is sent stands; None for sound, and in the first second.
     """
 
     codec: str
@@ -55,6 +57,7 @@ class StreamStats:
     fps: float = 0.0
     sent_width: int = 0
     sent_height: int = 0
+    rate: RateState | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,14 @@ class Gauge:
     def __init__(self) -> None:
         self._marks: dict[tuple[int, str], _Mark] = {}
 
-    def read(self, call: pj.Call, now: float) -> CallStats:
-        """The statistics at `now` (seconds of any steady clock)."""
+    def read(self, call: pj.Call, now: float, rate: RateState | None = None) -> CallStats:
+        """The statistics.
+
+        Args:
+            call: of this one.
+            now: seconds of any steady clock.
+            rate: how the bitrate of its picture stands.
+        """
         if not call.hasMedia():
             return CallStats()
         audio = video = None
@@ -89,7 +98,7 @@ class Gauge:
             if media.type == pj.PJMEDIA_TYPE_AUDIO and audio is None:
                 audio = self._stream(call, media.index, now, video=False)
             elif media.type == pj.PJMEDIA_TYPE_VIDEO and video is None:
-                video = self._stream(call, media.index, now, video=True)
+                video = replace(self._stream(call, media.index, now, video=True), rate=rate)
         return CallStats(audio=audio, video=video)
 
     def _stream(self, call: pj.Call, index: int, now: float, *, video: bool) -> StreamStats:

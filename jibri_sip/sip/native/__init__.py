@@ -1,6 +1,7 @@
 """RTP feedback of pictures: lost packets asked for and sent again, keyframes and limits that the peer asks for.
 
-RFC 4585 and RFC 5104. All of it happens in C (adapter.c); this is how it is put in place and read.
+RFC 4585 and RFC 5104. All of it happens in C (adapter.c); this is how it is put in place and read. Beside it, what
+running encoders are told (control.c).
 """
 
 from dataclasses import dataclass
@@ -50,6 +51,25 @@ class Feedback:
     given_up: int
 
 
+@dataclass(frozen=True)
+class SentPicture:
+    """A call's picture towards the peer, as it was agreed on.
+
+    Attributes:
+        stream: a number that tells this stream from the one before.
+        bps: bit/s that its encoder began with.
+        max_bps: the most that the peer's level, fmtp and media-level bandwidth allow, in bit/s.
+        session_bps: what it allows for all of the call, headers included; 0 for no limit.
+        has_pli: whether it can ask for keyframes by RTCP.
+    """
+
+    stream: int
+    bps: int
+    max_bps: int
+    session_bps: int
+    has_pli: bool
+
+
 def _native() -> Any:
     return import_module("jibri_sip.sip.native._wire")
 
@@ -87,3 +107,22 @@ def feedback(call: int) -> Feedback | None:
         recovered=read.recovered,
         given_up=read.given_up,
     )
+
+
+def sent_picture(call: int) -> SentPicture | None:
+    """The picture that a call sends; None if it sends none. On the PJSIP thread."""
+    native = _native()
+    read = native.ffi.new("struct control_picture *")
+    if native.lib.control_read_picture(call, read) != 0:
+        return None
+    return SentPicture(read.stream, read.bps, read.max_bps, read.session_bps, bool(read.has_pli))
+
+
+def set_bitrate(call: int, bps: int, max_bps: int) -> int:
+    """Set the bitrate of the picture that a call sends; returns PJSIP's status. On the PJSIP thread."""
+    return int(_native().lib.control_set_bitrate(call, bps, max_bps))
+
+
+def set_audio_loss(call: int, percent: int) -> bool:
+    """Have Opus repeat as much of itself as mends this loss; False where it is not spoken, or the peer wants none."""
+    return bool(_native().lib.control_set_audio_loss(call, percent) == 0)

@@ -1,4 +1,4 @@
-"""Compile the RTP feedback: `python jibri_sip/sip/native/build.py PJPROJECT_DIR`.
+"""Compile the RTP feedback and the control of encoders: `python jibri_sip/sip/native/build.py PJPROJECT_DIR`.
 
 It is linked against the very shared libraries that the pjsua2 module uses, so that both see one PJSIP.
 """
@@ -17,12 +17,13 @@ HERE = Path(__file__).parent
 TARGET = HERE / "_wire.abi3.so"
 KEY = HERE / "_wire.key"
 
+_INTERFACES = ("wire.h", "control.h")
 _OPTIONS = ["-O2", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-Wshadow", "-Werror"]
 
 
 def _declarations() -> str:
-    text = (HERE / "wire.h").read_text()
-    return text.partition("/* cffi: begin */")[2].partition("/* cffi: end */")[0]
+    texts = [(HERE / name).read_text() for name in _INTERFACES]
+    return "".join(text.partition("/* cffi: begin */")[2].partition("/* cffi: end */")[0] for text in texts)
 
 
 def _flags(pjproject: Path) -> list[str]:
@@ -44,7 +45,7 @@ def build(pjproject: Path) -> Path:
     ffi.cdef(_declarations())
     ffi.set_source(
         "_wire",
-        '#include "wire.h"',
+        "".join(f'#include "{name}"\n' for name in _INTERFACES),
         sources=[str(source) for source in sources if source.suffix == ".c"],
         include_dirs=[str(HERE)],
         extra_compile_args=[*_flags(pjproject), *_OPTIONS],

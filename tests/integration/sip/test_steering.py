@@ -1,0 +1,143 @@
+"""What is sent follows what the peer can take and what arrives there, without a re-INVITE."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from jibri_sip.sip.call import Call
+from jibri_sip.sip.rate import RateState
+from jibri_sip.sip.settings import Picture, SipSettings
+from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.wired import dialog
+from tests.peer import devices, gateway_devices, wire
+from tests.peer.lossy import Line, LossyNetwork
+from tests.peer.measured import MeasuredPeer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SILENT_SHARE = 0.36
+"""Of the pieces of a tone in syllables: 90 of each 250 ms."""
+LIMIT = 600_000
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_gateway() -> AsyncIterator[Gateway]:
+    """An endpoint whose picture is wide, and slow, to be light."""
+    gateway = Gateway(SipSettings(port=0, picture=Picture(1280, 720, 5, LIMIT)))
+    await gateway.endpoint.start()
+    yield gateway
+    await gateway.endpoint.close()
+
+
+async def rate(call: Call) -> RateState:
+    """How the bitrate of the picture stands, once it is known."""
+    async with asyncio.timeout(5):
+        while True:
+            video = (await call.stats()).video
+            if video is not None and video.rate is not None:
+                return video.rate
+            await asyncio.sleep(0.1)
+
+
+async def until(call: Call, condition: Callable[[RateState], bool], *, within_s: float) -> RateState:
+    """Wait for the bitrate to stand so.
+
+    Raises:
+        TimeoutError: it did not, in time.
+    """
+    async with asyncio.timeout(within_s):
+        while not condition(state := await rate(call)):  # noqa: ASYNC110  (nobody can tell us)
+            await asyncio.sleep(0.3)
+        return state
+
+
+async def test_tmmbr_is_obeyed(gateway: Gateway) -> None:
+    """A peer that wants no more than so much gets less, its headers counted in; and more again when it lets us."""
+    async with dialog(gateway, "ccm tmmbr") as (line, call, _, _):
+        assert await rate(call) == RateState(LIMIT, LIMIT, "nothing")
+        line.feed_back(wire.tmmbr(line.source, 3, 32_000, 40))
+        await asyncio.sleep(2.2)
+        state = await rate(call)
+        assert 180_000 < state.target_bps <= 256_000
+        assert (state.limit_bps, state.held_by) == (LIMIT, "tmmbr")
+        line.feed_back(wire.tmmbr(line.source, 10, 32_000, 40))
+        await asyncio.sleep(2.2)
+        assert (await rate(call)).target_bps == LIMIT
+
+
+@pytest.mark.parametrize(("bandwidth", "most"), [("AS:400", 400_000), ("TIAS:300000", 300_000)])
+async def test_bandwidth_of_the_offer(gateway: Gateway, bandwidth: str, most: int) -> None:
+    """`b=` of the media section is a limit from the first picture on (RFC 8866 section 5.8, RFC 3890)."""
+    async with dialog(gateway, bandwidth=bandwidth) as (_, call, _, _):
+        state = await rate(call)
+        assert most * 0.7 < state.limit_bps <= most
+        assert state.target_bps <= state.limit_bps
+
+
+async def test_level_of_the_peer(gateway: Gateway) -> None:
+    """A peer of H.264 level 1.3 (396 macroblocks, 768 kbit/s) gets a picture of that size, whole and undistorted."""
+    async with MeasuredPeer(width=320, height=180, fps=5, bitrate=100_000, level=13) as peer:
+        await peer.call(gateway.uri)
+        call = await gateway.take()
+        await call.answer()
+        await peer.wait_up()
+        await asyncio.sleep(2.5)
+        seen = (await peer.report()).video
+        assert (seen.width, seen.height) == (416, 234)
+        assert seen.intact > 3
+        video = (await call.stats()).video
+        assert video is not None
+        assert (video.sent_width, video.sent_height) == (416, 234)
+        await call.hangup()
+
+
+async def test_loss_and_back(gateway: Gateway, tmp_path: Path) -> None:
+    """Much loss halves the bitrate within seconds, in the encoder too; without loss it rises again."""
+    network = LossyNetwork(tmp_path / "network")
+    async with MeasuredPeer(width=320, height=180, fps=5, bitrate=500_000, network=network) as peer:
+        await peer.call(gateway.uri)
+        call = await gateway.take()
+        await call.answer()
+        await peer.wait_up()
+        assert (await rate(call)).target_bps == LIMIT
+        network.set("in", Line(loss=0.4, seed=2))
+        state = await until(call, lambda now: now.target_bps <= LIMIT / 2, within_s=8)
+        assert state.held_by == "loss"
+        network.set("in", Line())
+        fallen = (await rate(call)).target_bps
+        await until(call, lambda now: now.target_bps > fallen * 1.1, within_s=12)
+        assert call.ended is None
+        await call.hangup()
+
+
+async def test_fec_is_offered(gateway: Gateway) -> None:
+    """We say that we take Opus' FEC (RFC 7587 section 6.1)."""
+    async with MeasuredPeer(width=320, height=180, fps=5) as peer:
+        call = await gateway.endpoint.dial(f"{peer.uri};transport=udp", video=False)
+        assert "useinbandfec=1" in (await peer.wait_for("incoming"))["message"]
+        await call.hangup()
+
+
+@pytest.mark.slow
+async def test_fec_fills_gaps(gateway: Gateway, tmp_path: Path) -> None:
+    """A tenth of the packets lost: speech-like sound has far fewer gaps at a peer that takes Opus' FEC."""
+    gaps = {}
+    for fec in (True, False):
+        network = LossyNetwork(tmp_path / f"network-{fec}")
+        async with MeasuredPeer(width=320, height=180, fps=5, fec=fec, network=network) as peer:
+            devices.say(gateway_devices.TONE_HZ, rhythm="syllables")
+            await peer.call(gateway.uri, video=False)
+            call = await gateway.take()
+            await call.answer()
+            await peer.wait_up()
+            network.set("in", Line(loss=0.1, seed=7))
+            await asyncio.sleep(8)
+            await peer.count_gaps(gateway_devices.TONE_HZ, 0.15)
+            await asyncio.sleep(12)
+            gaps[fec] = await peer.gaps() - SILENT_SHARE
+            await call.hangup()
+    devices.say(gateway_devices.TONE_HZ)
+    assert gaps[True] < gaps[False] / 2
