@@ -50,6 +50,12 @@ def feedback(kind: int, fmt: int, media: int, entries: bytes = b"", sender: int 
     return report + head + entries
 
 
+def report(media: int, loss: float, highest: int, sender: int = OWN_SOURCE) -> bytes:
+    """A receiver report (RFC 3550 section 6.4.2): this share was lost, the last that came had the number `highest`."""
+    head = struct.pack("!BBHI", 0x81, 201, 7, sender)
+    return head + struct.pack("!IIIIII", media, int(loss * 256) << 24, highest & 0xFFFF, 0, 0, 0)
+
+
 def nack(media: int, *sequences: int) -> bytes:
     """Ask for packets."""
     return feedback(RTPFB, NACK, media, b"".join(struct.pack("!HH", number, 0) for number in sequences))

@@ -11,7 +11,7 @@ from jibri_sip.sip.call import Call
 from jibri_sip.sip.rate import RateState
 from jibri_sip.sip.settings import Picture, SipSettings
 from tests.integration.sip.conftest import Gateway
-from tests.integration.sip.wired import dialog
+from tests.integration.sip.wired import dialog, until_no_keyframes
 from tests.peer import devices, gateway_devices, wire
 from tests.peer.lossy import Line, LossyNetwork
 from tests.peer.measured import MeasuredPeer
@@ -66,6 +66,20 @@ async def test_tmmbr_is_obeyed(gateway: Gateway) -> None:
         line.feed_back(wire.tmmbr(line.source, 10, 32_000, 40))
         await asyncio.sleep(2.2)
         assert (await rate(call)).target_bps == LIMIT
+
+
+async def test_peer_that_cannot_ask_gets_keyframes(gateway: Gateway) -> None:
+    """Without PLI and FIR, a report of loss is as good as a request: every three seconds at most."""
+    async with dialog(gateway) as (line, _, _, _):
+        await until_no_keyframes(line)
+        clock = asyncio.get_running_loop().time
+        begun, start, keyframes = clock(), len(line.packets), 0
+        while clock() - begun < 4:
+            line.feed_back(wire.report(line.source, 0.05, int.from_bytes(line.packets[-1][2:4], "big")))
+            await asyncio.sleep(0.3)
+            keyframes += any(map(wire.is_keyframe, line.packets[start:]))
+            start = len(line.packets)
+        assert 1 <= keyframes <= 4
 
 
 @pytest.mark.parametrize(("bandwidth", "most"), [("AS:400", 400_000), ("TIAS:300000", 300_000)])
