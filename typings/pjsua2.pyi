@@ -411,6 +411,11 @@ class CallMediaInfo:
     type: int
     dir: int
     status: int
+    videoIncomingWindowId: int
+
+class VideoWindow:
+    def __init__(self, window: int) -> None: ...
+    def getVideoMedia(self) -> VideoMedia: ...
 
 class _MediaInfos(_Vector[CallMediaInfo]): ...
 

@@ -82,6 +82,7 @@ class Session(ABC):
         timeline: what happened when.
         standing: state, and once it ends, why.
         quality: the last statistics of the call.
+        received_fps: pictures of the peer in the last second.
         in_meeting: how the room stands in the meeting, as of the last look.
         over: set by the gateway once the session is among the past ones.
     """
@@ -96,6 +97,7 @@ class Session(ABC):
         self.timeline = Timeline(utc_now(), monotonic())
         self.standing = Standing()
         self.quality = CallStats()
+        self.received_fps = 0.0
         self.in_meeting: InMeeting | None = None
         self.call: Call | None = None
         self._successor: Call | None = None
@@ -331,9 +333,13 @@ class Session(ABC):
     async def _watch(self) -> None:
         """Look at everything once a second, until there is a reason to end."""
         self._seen = Seen(started_at=monotonic())
+        received, at = self._parts.bridge.stats().to_meet.received, monotonic()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self.quality = await self.call.stats() if self.call else CallStats()
+            before, since = received, at
+            received, at = self._parts.bridge.stats().to_meet.received, monotonic()
+            self.received_fps = round((received - before) / (at - since), 1)
             look = await looks.look(self, self._parts)
             now = monotonic()
             self._seen = observe(self._seen, look, now)

@@ -18,7 +18,6 @@ def _stream(stream: StreamStats | None) -> dict[str, Any] | None:
         "codec": stream.codec,
         "width": stream.width or None,
         "height": stream.height or None,
-        "fps": stream.fps or None,
         "rtt_ms": stream.rtt_ms,
         "sent_packets": stream.sent.packets,
         "sent_lost": stream.sent.lost,
@@ -67,6 +66,8 @@ def session_facts(session: "Session") -> SessionFacts:
     """The session for the API."""
     reason = session.standing.reason
     quality = {"audio": _stream(session.quality.audio), "video": _stream(session.quality.video)}
+    if quality["video"] is not None:
+        quality["video"]["fps"] = session.received_fps
     return SessionFacts(
         id=session.id,
         direction=session.direction,

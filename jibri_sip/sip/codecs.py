@@ -17,6 +17,10 @@ PROFILE_ACCEPTED = "640028"
 _TOP_PRIORITY = 255
 _PEAK = 1.3
 """How far a frame's bits may pass the average rate."""
+_BRIDGE_HZ = 60
+"""Clock of PJMEDIA's video bridge. It looks for the peer's next picture as often as the decoder's rate says: looking no
+oftener than pictures come, a picture waits for half an interval, and one that once came late delays all after it, for
+nothing ever catches up."""
 _HEADERS = 40 + 8 + 12 + 16
 """Bytes of each packet that are no picture: IPv6, UDP, RTP, and the tag of SRTP (RFC 7714; others' are shorter)."""
 _PJMEDIA_KEEPS = 12 + 20
@@ -67,6 +71,7 @@ def _set_picture(endpoint: pj.Endpoint, codec: str, picture: Picture) -> None:
         fmt.fpsNum, fmt.fpsDenum = picture.fps, 1
         fmt.avgBps, fmt.maxBps = picture.bitrate, int(picture.bitrate * _PEAK)
     param.encMtu = picture.mtu - _HEADERS + _PJMEDIA_KEEPS
+    param.decFmt.fpsNum = min(2 * picture.fps, _BRIDGE_HZ)
     endpoint.setVideoCodecParam(codec, param)
 
 

@@ -383,7 +383,7 @@ class Leg(pj.Call):
     def _active(self, kind: int) -> list["_Media"]:
         info = self.getInfo()  # Held: its vectors die with it.
         return [
-            _Media(media.index, media.dir, media.status)
+            _Media(media.index, media.dir, media.status, media.videoIncomingWindowId)
             for media in info.media
             if media.type == kind and media.status not in (pj.PJSUA_CALL_MEDIA_NONE, pj.PJSUA_CALL_MEDIA_ERROR)
         ]
@@ -441,7 +441,11 @@ class Leg(pj.Call):
             encoder = self.getEncodingVideoMedia(media.index)
             # Two sources would share the picture.
             pj.VideoPreview(self._wiring.screen).getVideoMedia().stopTransmit(encoder)
-            self.getDecodingVideoMedia(media.index).startTransmit(encoder, pj.VideoMediaTransmitParam())
+            decoder = self.getDecodingVideoMedia(media.index)
+            # Sinks of different rates would share the pictures: here the encoder gets all, nobody watches the camera.
+            window = pj.VideoWindow(media.window)
+            decoder.stopTransmit(window.getVideoMedia())
+            decoder.startTransmit(encoder, pj.VideoMediaTransmitParam())
 
     def _operate(self, operation: int, index: int) -> None:
         param = pj.CallVidSetStreamParam()
@@ -468,6 +472,7 @@ class _Media:
     index: int
     dir: int
     status: int
+    window: int
 
 
 def _nowhere(_event: CallEvent) -> None:

@@ -41,7 +41,6 @@ class StreamStats:
         buffer_ms: mean delay of the jitter buffer.
         width: width of the received picture in pixels; 0 for sound and before the first picture.
         height: its height.
-        fps: its frames per second as the RTP timestamps tell, at most.
         sent_width: width of the picture that is sent; 0 for sound.
         sent_height: its height.
         rate: how the bitrate of the picture that is sent stands; None for sound, and in the first second.
@@ -54,7 +53,6 @@ class StreamStats:
     buffer_ms: int
     width: int = 0
     height: int = 0
-    fps: float = 0.0
     sent_width: int = 0
     sent_height: int = 0
     rate: RateState | None = None
@@ -106,13 +104,11 @@ class Gauge:
         info = call.getStreamInfo(index)
         rtcp = stat.rtcp
         width = height = sent_width = sent_height = 0
-        fps = 0.0
         if video:
             sent = info.vidCodecParam.encFmt
             sent_width, sent_height = sent.width, sent.height
             port = call.getDecodingVideoMedia(index).getPortInfo()
             width, height = port.format.width, port.format.height
-            fps = round(port.format.fpsNum / (port.format.fpsDenum or 1), 1)
         wire = native.feedback(call.getId()) if video else None
         return StreamStats(
             codec=f"{info.codecName}/{info.codecClockRate}",
@@ -122,7 +118,6 @@ class Gauge:
             buffer_ms=stat.jbuf.avgDelayMsec,
             width=width,
             height=height,
-            fps=fps,
             sent_width=sent_width,
             sent_height=sent_height,
         )
