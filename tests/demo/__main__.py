@@ -85,7 +85,9 @@ async def _call(stage: Stage, say: Progress, about: Machine) -> Report:
             await asyncio.sleep(10)
     heard_by_baresip = await stage.baresip.report(PARTICIPANT_HZ)
     heard_by_alice = await stage.alice.report()
-    session = (await stage.gateway.status())["session"] or await stage.gateway.last_session()
+    session = await stage.gateway.last_session()
+    if session["end"] is not None:
+        raise GatewayError("the call ended by itself, {key}: {message}".format_map(session["end"]))
     await stage.baresip.still(OUT / "to_sip.png")
     await stage.alice.screenshot(OUT / "to_meet.png")
     say("hanging up")

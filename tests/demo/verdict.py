@@ -48,16 +48,29 @@ def seen_by_participant(report: ParticipantReport, session: Mapping[str, Any], n
 
 
 def missing(report: Report) -> list[str]:
-    """What did not arrive."""
-    return [
-        f"{what} {where}"
-        for where, direction in (("to the meeting", report.to_meet), ("to the SIP peer", report.to_sip))
-        for what, there in (
-            ("moving picture", (direction.video.fps or 0.0) >= MIN_FPS),
-            ("sound", direction.audio.tone_heard),
-        )
-        if not there
-    ]
+    """What did not arrive, and what came instead."""
+    lacking = []
+    for where, direction in (("to the meeting", report.to_meet), ("to the SIP peer", report.to_sip)):
+        for what, instead in (("moving picture", _instead(direction.video)), ("sound", _silence(direction.audio))):
+            if instead:
+                lacking.append(f"{what} {where}: {instead}")
+    return lacking
+
+
+def _instead(video: Video) -> str:
+    """What there was in place of a moving picture; empty where there was one."""
+    if video.codec is None:
+        return "no video was agreed on"
+    if not video.fps:
+        return f"{video.codec} was agreed on, and not one picture was seen"
+    return "" if video.fps >= MIN_FPS else f"{video.fps} pictures a second were seen"
+
+
+def _silence(audio: Audio) -> str:
+    """What there was in place of the tone; empty where it was heard."""
+    if audio.codec is None:
+        return "no audio was agreed on"
+    return "" if audio.tone_heard else f"{audio.codec} was agreed on, and the tone was not heard"
 
 
 def _codec(session: Mapping[str, Any], media: str) -> str | None:
