@@ -14,12 +14,13 @@ pj: Any = importlib.import_module("pjsua2")  # the typed stub holds what the gat
 
 
 @contextmanager
-def pjsip(canvas: Canvas, frame_ms: int = 20) -> Iterator[Any]:
+def pjsip(canvas: Canvas, frame_ms: int = 20, buffer_ms: int | None = None) -> Iterator[Any]:
     """An endpoint with our devices registered, as the gateway has it: no worker threads, 48 kHz all the way.
 
     Args:
         canvas: of the video devices.
         frame_ms: length of the audio bridge's frames, 10 or 20 ms.
+        buffer_ms: what a sound device that asks for it is told to hold; PJMEDIA's default where it is None.
     """
     endpoint = pj.Endpoint()
     endpoint.libCreate()
@@ -29,6 +30,8 @@ def pjsip(canvas: Canvas, frame_ms: int = 20) -> Iterator[Any]:
     config.medConfig.clockRate = config.medConfig.sndClockRate = 48000
     config.medConfig.audioFramePtime = frame_ms
     config.medConfig.ecTailLen = 0
+    if buffer_ms is not None:
+        config.medConfig.sndRecLatency = config.medConfig.sndPlayLatency = buffer_ms
     config.logConfig.level = config.logConfig.consoleLevel = 2
     endpoint.libInit(config)
     devices.register(canvas)
