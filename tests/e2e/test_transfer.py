@@ -16,7 +16,7 @@ from tests.running_gateway import RunningGateway
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
-OTHER_HZ = 990
+OTHER_HZ = 770
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
