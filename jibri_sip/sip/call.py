@@ -146,7 +146,7 @@ class Call:
 
     async def stats(self) -> CallStats:
         """Codecs, packets, loss, jitter; empty once the call is over."""
-        return await self._do(lambda leg: self._gauge.read(leg, time.monotonic(), leg.rate)) or CallStats()
+        return await self._do(lambda leg: self._gauge.read(leg, time.monotonic(), leg.steering.state)) or CallStats()
 
     async def feedback(self) -> Feedback | None:
         """What the peer says of our picture, and what was lost and sent again; None without a picture."""

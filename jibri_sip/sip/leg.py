@@ -18,7 +18,6 @@ from jibri_sip.sip.door import Ice, media_sockets
 from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp, Resumed, Ringing
 from jibri_sip.sip.keys import Presses
 from jibri_sip.sip.origin import origin
-from jibri_sip.sip.rate import RateState
 from jibri_sip.sip.steering import SentSound, Steering
 from jibri_sip.sip.thread import PjsipThread
 
@@ -110,7 +109,7 @@ class Leg(pj.Call):
         self._ours = False
         self._reason = ""
         self._rang: tuple[int, str] | None = None
-        self._steering: Steering | None = None
+        self.steering = Steering(wiring.bitrate)
         self._signalled_from: set[str] = set()
         self._on_reply: Callable[[int], None] | None = None
         self._presses = Presses()
@@ -224,26 +223,14 @@ class Leg(pj.Call):
         )
         self.sendRequest(param)
 
-    @property
-    def rate(self) -> RateState | None:
-        """How the bitrate of the picture stands; None without one."""
-        return self._steering.state if self._steering else None
-
     def steer(self, now: float) -> None:
-        """Fit what is sent to what the peer reports of it; once a second.
-
-        Args:
-            now: seconds of any steady clock.
-        """
+        """Fit what is sent to what the peer reports of it; once a second, `now` in seconds of any steady clock."""
         if not self._up or self._over:
             return
-        if self._steering is None:
-            self._steering = Steering(self.getId(), self._wiring.bitrate, self.send_keyframe)
-        sound = None
-        for media in self._active(pj.PJMEDIA_TYPE_AUDIO)[:1]:
-            sent = self.getStreamStat(media.index).rtcp.txStat
-            sound = SentSound(sent.pkt, sent.loss)
-        self._steering.step(sound, now)
+        sent = [self.getStreamStat(media.index).rtcp.txStat for media in self._active(pj.PJMEDIA_TYPE_AUDIO)[:1]]
+        sound = SentSound(sent[0].pkt, sent[0].loss) if sent else None
+        if self.steering.step(self.getId(), sound, now):
+            self.send_keyframe()
 
     def send_dtmf(self, digits: str) -> None:
         """Press keys, by RFC 4733 where the peer can, else by INFO."""

@@ -5,7 +5,7 @@ On the PJSIP thread. `rate` decides, native/control.c does it, in the running en
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,47 +77,49 @@ class Steering:
     """Of one call.
 
     Args:
-        call: PJSUA's number of it.
         bitrate: the most that the picture may have, bit/s, as configured.
-        send_keyframe: has a keyframe sent.
 
     Attributes:
         state: how the picture's bitrate stands; None without a picture.
     """
 
-    def __init__(self, call: int, bitrate: int, send_keyframe: Callable[[], None]) -> None:
+    def __init__(self, bitrate: int) -> None:
         self.state: RateState | None = None
-        self._call = call
         self._bitrate = bitrate
-        self._send_keyframe = send_keyframe
         self._stream = 0
         self._control: RateControl | None = None
         self._mark: _Mark | None = None
         self._keyframe_s = float("-inf")
         self._sound = Protection()
 
-    def step(self, sound: SentSound | None, now: float) -> None:
+    def step(self, call: int, sound: SentSound | None, now: float) -> bool:
         """Take the reports in that came, and act on them.
 
         Args:
+            call: PJSUA's number of it.
             sound: what was sent of it; None without.
             now: seconds of any steady clock.
+
+        Returns:
+            Whether the peer needs a keyframe, and has no way to ask for it.
         """
         if sound is not None:
-            self._protect(sound, now)
-        picture = native.sent_picture(self._call)
-        feedback = native.feedback(self._call)
+            self._protect(call, sound, now)
+        picture = native.sent_picture(call)
+        feedback = native.feedback(call)
         if picture is None or feedback is None:
             self.state = self._control = None
-            return
+            return False
         if self._control is None or picture.stream != self._stream:
-            self._begin(picture)
+            self._begin(call, picture)
         if self._mark is None:
             self._mark = _Mark(now, feedback)
         elif feedback.reports != self._mark.feedback.reports or feedback.tmmbr_bps != self._mark.feedback.tmmbr_bps:
-            self._follow(picture, feedback, now)
+            self._follow(call, feedback, now)
+            return feedback.loss > 0 and not picture.has_pli and self._may_mend(feedback, now)
+        return False
 
-    def _begin(self, picture: SentPicture) -> None:
+    def _begin(self, call: int, picture: SentPicture) -> None:
         """A stream is new: at the start, and after each re-INVITE."""
         limit = min(self._bitrate, picture.max_bps)
         if picture.session_bps:
@@ -127,9 +129,9 @@ class Steering:
         self._stream = picture.stream
         self._control = RateControl(limit, start)
         self._mark = None
-        self._set(self._control.state)
+        self._set(call, self._control.state)
 
-    def _follow(self, picture: SentPicture, feedback: Feedback, now: float) -> None:
+    def _follow(self, call: int, feedback: Feedback, now: float) -> None:
         mark, self._mark = self._mark, _Mark(now, feedback)
         if mark is None or self._control is None:  # pragma: no cover  (set before)
             return
@@ -149,29 +151,28 @@ class Steering:
             )
         )
         if before is None or state.target_bps != before.target_bps:
-            self._set(state)
+            self._set(call, state)
         self.state = state
-        if feedback.loss > 0 and not picture.has_pli and feedback.keyframes_asked == 0:
-            self._mend(now)
 
-    def _mend(self, now: float) -> None:
+    def _may_mend(self, feedback: Feedback, now: float) -> bool:
         """Some peers conceal what they lost, badly, and have no way to ask for better."""
-        if now - self._keyframe_s >= _UNASKED_S:
-            self._keyframe_s = now
-            self._send_keyframe()
+        if feedback.keyframes_asked > 0 or now - self._keyframe_s < _UNASKED_S:
+            return False
+        self._keyframe_s = now
+        return True
 
-    def _set(self, state: RateState) -> None:
+    def _set(self, call: int, state: RateState) -> None:
         most = max(int(state.limit_bps * _PEAK), _LEAST_BPS)
-        status = native.set_bitrate(self._call, max(state.target_bps, _LEAST_BPS), most)
+        status = native.set_bitrate(call, max(state.target_bps, _LEAST_BPS), most)
         if status != 0:
             log.warning("bitrate_not_set", status=status, bps=state.target_bps)
         elif self.state is None or state.held_by != self.state.held_by:
             log.info("bitrate", bps=state.target_bps, limit_bps=state.limit_bps, held_by=state.held_by)
         self.state = state
 
-    def _protect(self, sound: SentSound, now: float) -> None:
+    def _protect(self, call: int, sound: SentSound, now: float) -> None:
         percent = self._sound.observe(sound, now)
-        if percent is not None and native.set_audio_loss(self._call, percent):
+        if percent is not None and native.set_audio_loss(call, percent):
             log.debug("sound_protected", loss_percent=percent)
 
 
