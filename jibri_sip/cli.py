@@ -19,9 +19,9 @@ from pydantic import SecretStr, ValidationError
 import jibri_sip
 from jibri_sip.api.client import ApiProblem, Client
 from jibri_sip.cli_config import config
-from jibri_sip.config import ConfigProblems, find_file, load, load_api
+from jibri_sip.config import ConfigProblems, find_file, load, load_api, old_names
 from jibri_sip.errors import ConfigInvalid, FileUnreadable, GatewayError, PackageMissing
-from jibri_sip.log import configure
+from jibri_sip.log import configure, logger
 from jibri_sip.session.facts import DialOrder, Problem, SessionFacts, SlotLook, StatusFacts, View
 from jibri_sip.session.state import State
 
@@ -62,8 +62,11 @@ main.add_command(config)
 def run(config_file: Path | None) -> None:
     """Run the gateway until it is told to stop (Ctrl-C, SIGTERM)."""
     with _failures(as_json=False):
-        settings = load(find_file(config_file, os.environ))
+        file = find_file(config_file, os.environ)
+        settings = load(file)
         configure(settings.log.format, settings.log.level)
+        for old, new in old_names(file):
+            logger("config").warning("setting_renamed", old=old, new=new, file=str(file))
         try:
             # The other commands shall not have to load the media libraries.
             from jibri_sip import app  # noqa: PLC0415
@@ -203,6 +206,8 @@ def check_config(*, as_json: bool, config_file: Path | None) -> None:
             click.echo(json.dumps({"ok": True, "file": str(file) if file else None}))
         else:
             click.echo(f"ok: {file or 'no file'}, {settings.meeting.base_url}")
+            for old, new in old_names(file):
+                click.echo(f"    {old} is called {new} now; the old name will not do for ever", err=True)
 
 
 @main.command()

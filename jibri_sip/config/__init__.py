@@ -1,6 +1,6 @@
 """Settings: what may be set (`model`), how it is read (`load`), and what is wrong with it (`problems`)."""
 
-from jibri_sip.config.load import ConfigProblems, find_file, load, load_api
+from jibri_sip.config.load import ConfigProblems, find_file, load, load_api, old_names
 from jibri_sip.config.model import (
     ApiSettings,
     AudioSettings,
@@ -41,4 +41,5 @@ __all__ = [
     "find_file",
     "load",
     "load_api",
+    "old_names",
 ]

@@ -20,6 +20,7 @@ from jibri_sip.config.model import ApiAddress, ApiSettings, Settings
 from jibri_sip.config.positions import Path as KeyPath
 from jibri_sip.config.positions import Position, index_positions
 from jibri_sip.config.problems import Problem, describe
+from jibri_sip.config.renamed import take_old_names
 from jibri_sip.errors import ConfigInvalid, FileUnreadable
 
 DEFAULT_FILE = Path("/etc/jibri-sip/jibri-sip.toml")
@@ -103,6 +104,18 @@ def load_api(file: Path | None = None, environment: Mapping[str, str] | None = N
     return _load(ApiAddress, file, environment).api
 
 
+def old_names(file: Path | None = None, environment: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """Settings that the configuration has under an old name, and what they are called now.
+
+    Raises:
+        ConfigProblems: It is not TOML.
+        FileUnreadable: The file is not there or not readable.
+    """
+    raw = _parse(file, _read(file) if file is not None else "")
+    _overlay(raw, os.environ if environment is None else environment)
+    return take_old_names(raw)
+
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -111,6 +124,7 @@ def _load(model: type[_Model], file: Path | None, environment: Mapping[str, str]
     raw = _parse(file, text)
     positions = index_positions(text)
     variables, problems = _overlay(raw, os.environ if environment is None else environment)
+    take_old_names(raw)
     source = _Source(file, positions, variables)
     try:
         settings = model.model_validate(raw)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jibri_sip.config import ConfigProblems, Settings, find_file, load, load_api
+from jibri_sip.config import ConfigProblems, Settings, find_file, load, load_api, old_names, renamed
 from jibri_sip.errors import FileUnreadable
 
 MEETING = '[meeting]\nbase_url = "https://meet.example.com/"\n'
@@ -279,3 +279,30 @@ def test_names_of_instances(tmp_path: Path) -> None:
     settings = load(written(tmp_path, text), {"JIBRI_SIP__INSTANCE__NUMBER": "3"})
     assert settings.jibri.id == "gw-3"
     assert settings.xmpp[0].mucs[0].nickname == f"{socket.gethostname()}-3"
+
+
+def test_an_old_name_goes_on_working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting of the release before is taken under its old name, and told; the new name goes before."""
+    moved = {
+        ("sip", "listen"): ("sip", "host"),
+        ("echo",): ("dial_in", "echo_user"),
+        ("dial_in", "rules", "number"): ("dial_in", "rules", "user"),
+    }
+    monkeypatch.setattr(renamed, "RENAMED", moved)
+    text = f'echo = "test"\n{MEETING}[sip]\nlisten = "0.0.0.0"\n[[dial_in.rules]]\nnumber = "7.*"\n'
+    file = written(tmp_path, text)
+    settings = load(file, {})
+    assert (settings.sip.host, settings.dial_in.echo_user) == ("0.0.0.0", "test")  # noqa: S104  (only read)
+    assert settings.dial_in.rules[0].user == "7.*"
+    assert [new for _, new in old_names(file, {})] == ["sip.host", "dial_in.echo_user", "dial_in.rules.user"]
+    both = written(tmp_path, f'{MEETING}[sip]\nlisten = "0.0.0.0"\nhost = "127.0.0.1"\n')
+    assert load(both, {}).sip.host == "127.0.0.1"
+
+
+RELEASES = sorted((Path(__file__).parent / "releases").glob("*.toml"))
+
+
+@pytest.mark.parametrize("file", RELEASES, ids=lambda file: file.stem)
+def test_files_of_earlier_releases(tmp_path: Path, file: Path) -> None:
+    """What a release's users had in their file is taken by this one (docs/upgrade.md)."""
+    assert load(written(tmp_path, file.read_text(encoding="utf-8")), {}).meeting.base_url
