@@ -1,6 +1,6 @@
 # Every target sets up what it needs first; all of them can be run again at any time.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-all test-appliance image lint bench clean
+.PHONY: help setup demo run test test-all test-appliance test-install image lint bench clean
 
 service := scripts/as-service
 
@@ -24,6 +24,9 @@ test-all: setup lint ## lint, then all tests but those of the appliance's image
 
 test-appliance: setup ## as root: build the image and try it in virtual machines (an hour and more without KVM)
 	@tests/appliance/run $(ARGS)
+
+test-install: setup ## as root: try scripts/install in booted containers of Debian 12 and 13, with an upgrade and a way back
+	@scripts/test-install $(ARGS)
 
 image: setup ## as root: build the appliance's disk image (build/image)
 	@scripts/build-image

@@ -2,9 +2,24 @@
 # Debian packages, the kernel's headers among them (v4l2loopback is compiled for each kernel).
 set -euo pipefail
 
-wanted=("linux-headers-$(dpkg --print-architecture)" systemd-timesyncd)
+# Whether one of them is.
+installed() { { dpkg-query --show --showformat '${db:Status-Status}\n' "$@" 2>/dev/null || true; } | grep -qx installed; }
+
+# On a server, v4l2loopback is only for a kernel of Debian's that has video: not in a container, not for the cloud kernel.
+camera=yes
+if [ "$JIBRI_SIP_KIND" = server ]; then
+  case $(uname -r) in *-cloud-*) camera=no ;; *) installed "linux-image-$(uname -r)" || camera=no ;; esac
+fi
+wanted=()
+[ "$camera" = no ] || wanted+=("linux-headers-$(dpkg --print-architecture)")
+# Somebody keeps the time here already, perhaps.
+installed chrony ntpsec openntpd || wanted+=(systemd-timesyncd)
 while read -r name where; do
-  [ -z "$where" ] || [ "$where" = "$JIBRI_SIP_KIND" ] || continue
+  case $where in
+    "" | "$JIBRI_SIP_KIND") ;;
+    camera) [ "$camera" = yes ] || continue ;;
+    *) continue ;;
+  esac
   wanted+=("$name")
 done < <(grep -v '^#' "$JIBRI_SIP_PACKER/provision/packages.txt")
 mapfile -t -O "${#wanted[@]}" wanted < <(grep -v '^#' "$JIBRI_SIP_PAYLOAD/libraries.txt")
@@ -13,7 +28,7 @@ if [ "$JIBRI_SIP_KIND" = image ]; then wanted+=("linux-image-$(dpkg --print-arch
 
 missing=()
 for name in "${wanted[@]}"; do
-  dpkg-query --show --showformat '${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed || missing+=("$name")
+  installed "$name" || missing+=("$name")
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0
 # Kamailio runs as jibri-sip-proxy.service. Debian's unit would take the SIP port at once, with an example's rules; that

@@ -3,6 +3,11 @@
 # is the building machine's).
 set -euo pipefail
 
+if ! dpkg-query --show --showformat '${db:Status-Status}\n' v4l2loopback-dkms 2>/dev/null | grep -qx installed; then
+  echo "20-camera: the kernel $(uname -r) is none that v4l2loopback can be built for (a container's, or without video): the" \
+    "camera will be PipeWire's. With Debian's linux-image-$(dpkg --print-architecture) it would be v4l2loopback's"
+  exit 0
+fi
 version=$(dpkg-query --show --showformat '${source:Upstream-Version}' v4l2loopback-dkms)
 built=0
 for modules in /lib/modules/*; do

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The gateway's user and its release: /opt/jibri-sip/releases/NAME holds the venv and, beside it, PJSIP;
-# /opt/jibri-sip/current is the one that runs. Other releases stay, for the way back.
+# /opt/jibri-sip/current is the one that instances are started with. 80-release.sh sees to that.
 set -euo pipefail
 
 install -D -m 0644 "$JIBRI_SIP_PACKER/rootfs/usr/lib/sysusers.d/jibri-sip.conf" /usr/lib/sysusers.d/jibri-sip.conf
@@ -26,6 +26,5 @@ if [ ! -e "$home/complete" ]; then
   chmod -R go-w "$home"
   touch "$home/complete"
 fi
-ln -sfn "releases/$release" /opt/jibri-sip/current.new
-mv -T /opt/jibri-sip/current.new /opt/jibri-sip/current
+if [ ! -e /opt/jibri-sip/current ]; then ln -sfn "releases/$release" /opt/jibri-sip/current; fi
 ln -sfn /opt/jibri-sip/current/venv/bin/jibri-sip /usr/local/bin/jibri-sip

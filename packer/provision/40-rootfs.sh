@@ -4,6 +4,8 @@
 set -euo pipefail
 
 cp -r --no-preserve=ownership,timestamps "$JIBRI_SIP_PACKER/rootfs/." /
+# What scripts/install --uninstall takes away.
+(cd "$JIBRI_SIP_PACKER/rootfs" && find . ! -type d | sed 's,^\.,,' | sort) >/usr/share/jibri-sip/files.txt
 if [ ! -e /etc/jibri-sip/machine.conf ]; then
   install -m 0644 /usr/share/jibri-sip/machine.conf /etc/jibri-sip/machine.conf
 fi
@@ -13,7 +15,8 @@ fi
 systemd-tmpfiles --create jibri-sip.conf || [ "$JIBRI_SIP_KIND" = image ]
 
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-systemctl --quiet enable jibri-sip.target jibri-sip-machine.service jibri-sip-banner.timer systemd-timesyncd.service
+systemctl --quiet enable jibri-sip.target jibri-sip-machine.service jibri-sip-banner.timer
+[ ! -e /usr/lib/systemd/system/systemd-timesyncd.service ] || systemctl --quiet enable systemd-timesyncd.service
 if [ "$JIBRI_SIP_KIND" = image ]; then
   # On a server, the firewall is its administrator's: the rules lie ready there (jibri-sip-firewall.service).
   systemctl --quiet enable jibri-sip-firewall.service jibri-sip-first-boot.service jibri-sip-host-keys.service
