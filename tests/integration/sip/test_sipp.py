@@ -11,7 +11,7 @@ from tests.peer.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CALLS = 20
+CALLS = 10
 LIMIT_S = 30.0
 
 
@@ -35,7 +35,7 @@ async def sipp(directory: Path, *arguments: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("transport", ["u1", "t1"], ids=["UDP", "TCP"])
 async def test_sipp_calls(gateway: Gateway, tmp_path: Path, transport: str) -> None:
-    """Twenty calls, five in a second: ringing, answered, hung up by the caller, none left over."""
+    """Ten calls, ten in a second: ringing, answered, hung up by the caller, none left over."""
 
     async def answer() -> None:
         for _ in range(CALLS):
