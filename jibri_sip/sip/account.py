@@ -167,7 +167,9 @@ class Account(pj.Account):
         on_registered: told the outcome of each registration, on the PJSIP thread: the response's code and reason.
     """
 
-    def __init__(self, uri: str, on_invite: Callable[["Account", int, str], None], config: pj.AccountConfig) -> None:
+    def __init__(
+        self, uri: str, on_invite: Callable[["Account", int, pj.SipRxData], None], config: pj.AccountConfig
+    ) -> None:
         super().__init__()
         self._config = config
         self.uri = uri
@@ -209,7 +211,7 @@ class Account(pj.Account):
     def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:  # noqa: N802  (PJSIP's name)
         """INVITE; PJSIP has answered 100."""
         try:
-            self._on_invite(self, prm.callId, prm.rdata.wholeMsg)
+            self._on_invite(self, prm.callId, prm.rdata)
         except Exception:
             # Without a reference to it the call is refused by its destructor.
             log.exception("incoming_call_failed")

@@ -7,16 +7,15 @@ import gc
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Literal
 
 import pjsua2 as pj
 import structlog
 
-from jibri_sip import __version__
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.errors import DestinationInvalid, RegistrationFailed
-from jibri_sip.sip import codecs, message, native, sources, steering, trace, transport
+from jibri_sip.sip import codecs, library, message, native, sources, steering, trace, transport
 from jibri_sip.sip.account import Account, account_config, provider_config
 from jibri_sip.sip.addresses import EVERY_ADDRESS, AddressWatch
 from jibri_sip.sip.call import Call, Facts
@@ -32,16 +31,13 @@ from jibri_sip.sip.provider import Provider
 from jibri_sip.sip.reception import Reception
 from jibri_sip.sip.resolver import Resolver, resolver_for
 from jibri_sip.sip.sending import speak_briefly
-from jibri_sip.sip.settings import Device, DeviceNames, SipSettings
+from jibri_sip.sip.settings import DeviceNames, SipSettings
 from jibri_sip.sip.thread import PjsipThread, SipError
 from jibri_sip.sip.transfer import Transfers
 from jibri_sip.sip.transport import Ports
 
 log = structlog.get_logger(__name__)
 
-_SAMPLE_RATE = 48_000
-_AUDIO_FRAME_MS = 10
-"""Of PJMEDIA's audio mixer; the sound device has frames of this length, and buffers keep some of them."""
 _HANG_UP_S = 1.0
 _CLOSE_S = 5.0
 _ENCRYPTED_ONLY = "Calls are taken with encrypted media (SRTP) only"
@@ -228,7 +224,7 @@ class Endpoint:
         trace.hush()
         endpoint = self._pj = Stack()
         endpoint.libCreate()
-        endpoint.libInit(_library_config(self._settings))
+        endpoint.libInit(library.config(self._settings))
         open_door(
             self._reception.judge,
             refusal_text=_ENCRYPTED_ONLY if self._settings.srtp == "required" else "",
@@ -245,8 +241,8 @@ class Endpoint:
         endpoint.libStart()
         self._thread.poll = endpoint.libHandleEvents
         codecs.choose(endpoint, self._settings.audio_codecs, self._settings.picture)
-        screen = self._open_devices(endpoint, names)
-        camera = _video_device(endpoint, names.camera)
+        screen = library.open_devices(endpoint, names)
+        camera = library.video_device(endpoint, names.camera)
         own = ports.uri
         self._account = self._add_account(own, screen, camera, self._settings)
         if ports.tls is not None:
@@ -274,23 +270,6 @@ class Endpoint:
             transfers=Transfers(allowed, self._begin_after) if (allowed := self._settings.transfer) else None,
         )
         return ports
-
-    def _open_devices(self, endpoint: pj.Endpoint, names: DeviceNames) -> int:
-        if names.sound is None:
-            endpoint.audDevManager().setNullDev()
-        else:
-            number = _sound_device(endpoint, names.sound)
-            # Opened when the first call needs it, closed a second after the last.
-            endpoint.audDevManager().setCaptureDev(number)
-            endpoint.audDevManager().setPlaybackDev(number)
-        # Sending a capture device's picture opens a preview of it, too, on the account's render device: our own
-        # screen would show on the meeting's camera. With a preview that exists already PJSIP makes no other.
-        screen = _video_device(endpoint, names.screen)
-        preview = pj.VideoPreviewOpParam()
-        preview.rendId = _video_device(endpoint, names.void)
-        preview.show = False
-        pj.VideoPreview(screen).start(preview)
-        return screen
 
     def _add_account(self, uri: str, screen: int, camera: int, settings: SipSettings) -> Account:
         config = account_config(settings, uri, screen, camera)
@@ -348,19 +327,24 @@ class Endpoint:
         for provider in self._providers:
             provider.register()
 
-    def _take(self, account: Account, call_id: int, invite: str) -> None:
+    def _take(self, account: Account, call_id: int, invite: pj.SipRxData) -> None:
         if self._wiring is None:
             raise SipError("not set up yet")
-        uri, headers = message.parse_request(invite)
+        uri, headers = message.parse_request(invite.wholeMsg)
         leg = Leg(account, call_id, self._wiring)
         info = leg.getInfo()
-        name, remote = message.split_address(info.remoteUri)
+        asserted = message.asserted_identity(headers) if self._trusts(invite.srcAddress) else None
+        name, remote = asserted or message.split_address(info.remoteUri)
         video = not info.remOfferer or info.remVideoCount > 0
         call = Call(self._thread, self._loop, "incoming", Facts(info.callIdString, remote, name, uri, headers, video))
         self._adopt(call, leg, video=video)
         if "100rel" in ",".join(headers.get("require", ())).lower():
             leg.expect_prack()
         self._loop.call_soon_threadsafe(self._on_incoming, call)
+
+    def _trusts(self, address: str) -> bool:
+        source = ip_address(address.rpartition(":")[0].strip("[]"))
+        return any(source in ip_network(text) for text in self._settings.access.trusted_proxies)
 
     def _dial(self, invite: Invite) -> Call:
         if self._pj is not None and self._pj.utilVerifySipUri(invite.uri) != 0:
@@ -474,43 +458,3 @@ class Endpoint:
             finally:
                 del endpoint
                 _ALONE.release()
-
-
-def _library_config(settings: SipSettings) -> pj.EpConfig:
-    config = pj.EpConfig()
-    config.uaConfig.userAgent = f"jibri-sip/{__version__}"
-    config.uaConfig.threadCnt = 0
-    config.uaConfig.mainThreadOnly = True
-    if settings.network.stun_server is not None:
-        servers = pj.StringVector()
-        servers.append(settings.network.stun_server)
-        config.uaConfig.stunServer = servers
-    config.logConfig.level = settings.trace
-    # What goes to the writer, that is; with 0, PJSIP hands nothing over.
-    config.logConfig.consoleLevel = settings.trace
-    config.logConfig.msgLogging = 1
-    config.logConfig.decor = pj.PJ_LOG_HAS_SENDER
-    config.logConfig.writer = trace.LogWriter().__disown__()
-    config.medConfig.clockRate = _SAMPLE_RATE
-    config.medConfig.sndClockRate = _SAMPLE_RATE
-    config.medConfig.audioFramePtime = _AUDIO_FRAME_MS
-    # Our sound device is a steady clock. PJMEDIA's own would be a second one, with a buffer of 80 ms each way between.
-    config.medConfig.sndUseSwClock = False
-    # The browser and the room system cancel echo; silence is sent, for a meeting is never really silent.
-    config.medConfig.ecTailLen = 0
-    config.medConfig.noVad = True
-    return config
-
-
-def _video_device(endpoint: pj.Endpoint, device: Device) -> int:
-    try:
-        return endpoint.vidDevManager().lookupDev(device.driver, device.name)
-    except pj.Error:
-        raise SipError(f"no video device {device.driver}/{device.name}") from None
-
-
-def _sound_device(endpoint: pj.Endpoint, device: Device) -> int:
-    try:
-        return endpoint.audDevManager().lookupDev(device.driver, device.name)
-    except pj.Error:
-        raise SipError(f"no sound device {device.driver}/{device.name}") from None

@@ -107,6 +107,26 @@ def split_address(address: str) -> tuple[str, str]:
     return name.strip(), match["uri"]
 
 
+def asserted_identity(headers: Headers) -> tuple[str, str] | None:
+    """Name and address of the caller as a proxy asserts them (RFC 3325).
+
+    Args:
+        headers: by long name in lower case.
+
+    Returns:
+        None where it does not, or where the caller does not want to be known (RFC 3323).
+    """
+    if "id" in re.split(r"[;,\s]+", ";".join(headers.get("privacy", ())).lower()):
+        return None
+    for value in headers.get("p-asserted-identity", ()):
+        # There may be two, the other a telephone number; in either order, in one field or in two.
+        for one in re.findall(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+', value):
+            name, uri = split_address(one)
+            if uri.lower().startswith(("sip:", "sips:")):
+                return name, uri
+    return None
+
+
 def join_address(name: str, uri: str) -> str:
     """The reverse: the name quoted as RFC 3261 section 25.1 wants, without control characters."""
     quoted = re.sub(r'(["\\])', r"\\\1", _CONTROL.sub(" ", name))

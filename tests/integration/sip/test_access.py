@@ -175,3 +175,37 @@ async def test_allowed_addresses(guarded: Gateway) -> None:
         await asyncio.sleep(0.5)
         assert stranger.received.empty()
     assert await is_served(guarded)
+
+
+@pytest.mark.parametrize(
+    ("guarded", "told"),
+    [
+        ({"trusted_proxies": [CALLER]}, ('Board <b>"room"', "sip:board@example.com")),
+        ({}, ("", "sip:raw@")),
+    ],
+    ids=["trusted", "stranger"],
+    indirect=["guarded"],
+)
+async def test_asserted_identity(guarded: Gateway, told: tuple[str, str]) -> None:
+    """Who a proxy says the caller is counts where the proxy is trusted (RFC 3325); others may claim what they like."""
+    who = r'<tel:+15551234>, "Board <b>\"room\"" <sip:board@example.com>'
+    async with RawCaller(guarded.endpoint.ports.udp, host=CALLER) as caller:
+        caller.request("INVITE", sdp(AUDIO), {"P-Asserted-Identity": who})
+        call = await guarded.take()
+        assert call.remote_name == told[0]
+        assert call.remote_uri.startswith(told[1])
+        await call.reject(603, "Not now")
+        caller.request("ACK")
+        await call.wait_ended()
+
+
+@pytest.mark.parametrize("guarded", [{"trusted_proxies": [CALLER], "failures": 1}], indirect=True)
+async def test_trusted_proxy_is_not_banned(guarded: Gateway) -> None:
+    """Whatever others send by way of it: a ban would lock everybody out."""
+    async with RawCaller(guarded.endpoint.ports.udp, host=CALLER) as proxy:
+        for _ in range(130):
+            for method in ("REGISTER", "OPTIONS"):
+                proxy.remote_tag = ""
+                proxy.request(method, headers={"User-Agent": "friendly-scanner"})
+            await proxy.response()
+    assert await is_served(guarded)

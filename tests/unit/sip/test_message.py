@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jibri_sip.sip.message import (
+    Headers,
     SipUri,
+    asserted_identity,
     check_header,
     join_address,
     parse_request,
@@ -101,3 +103,20 @@ def test_malformed_headers_are_refused(name: str, value: str) -> None:
     """A header field that would end its line, or another's, is refused."""
     with pytest.raises(ValueError, match="not a header field"):
         check_header(name, value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"p-asserted-identity": ("<sip:a@b>",)}, ("", "sip:a@b")),
+        ({"p-asserted-identity": ("<tel:+1>", '"A, B" <sips:a@b>')}, ("A, B", "sips:a@b")),
+        ({"p-asserted-identity": ("<sip:a@b>",), "privacy": ("header;id",)}, None),
+        ({"p-asserted-identity": ("<sip:a@b>",), "privacy": ("none",)}, ("", "sip:a@b")),
+        ({"p-asserted-identity": ('"unclosed <sip:a@b>',)}, ("unclosed", "sip:a@b")),
+        ({"p-asserted-identity": ("<tel:+1>",)}, None),
+        ({}, None),
+    ],
+)
+def test_asserted_identity(fields: Headers, told: tuple[str, str] | None) -> None:
+    """A SIP address is taken wherever it stands, and none from who does not want to be known."""
+    assert asserted_identity(fields) == told

@@ -1,0 +1,40 @@
+"""Our own C under AddressSanitizer and UndefinedBehaviorSanitizer, driven by the tests that drive it anyway."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NATIVE = (
+    "tests/unit/virtual_devices",
+    "tests/unit/sip",
+    "tests/integration/devices/test_camera_pipewire.py",
+    "tests/integration/devices/test_display.py",
+    "tests/integration/devices/test_pjmedia.py",
+    "tests/integration/devices/test_sound.py",
+    "tests/integration/sip",
+)
+ENOUGH = 150
+"""Tests that must have passed for the verdict to be worth something."""
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
+@pytest.mark.timeout(900)
+def test_native_parts() -> None:
+    """No report of a sanitizer, in signalling, torture, media and devices.
+
+    Tests that fail are no matter of this one: instrumented code keeps no time. A program that dies is.
+    """
+    done = subprocess.run(
+        [ROOT / "scripts/run-sanitized", "-q", "-m", "not slow and not own_network", *NATIVE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not re.search(r"Sanitizer|runtime error", done.stderr), done.stderr[-20_000:]
+    passed = re.search(r"(\d+) passed", done.stdout[-2000:])
+    assert passed is not None, done.stdout[-8000:] + done.stderr[-2000:]
+    assert int(passed[1]) > ENOUGH
