@@ -12,7 +12,8 @@ _URI = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NAME_ADDRESS = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^<"]*?))\s*<(?P<uri>[^>]*)>', re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+"""What would end a line, move a terminal's cursor, or turn the direction of what is written after it."""
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _LONG_NAMES = {
     "a": "accept-contact",

@@ -180,3 +180,39 @@ async def test_peer_without_ice(turn: dict[str, str]) -> None:
         await call.hangup()
         caller.respond(await caller.awaited("BYE"), "200 OK")
         await call.wait_ended()
+
+
+@pytest.mark.own_network
+async def test_caller_behind_a_real_router() -> None:
+    """Its addresses are of a network that nobody else knows; it is answered, seen to, and hung up on all the same."""
+    ip("link", "set", "lo", "up")
+    with net() as router, net() as home:
+        cable("near", "outside", router)
+        cable("inside", "desk", home, near=router)
+        ip("address", "add", f"{BESIDE}/24", "dev", "near")
+        ip("address", "add", f"{ROUTER_OUTSIDE}/24", "dev", "outside", inside=router)
+        ip("address", "add", f"{ROUTER_INSIDE}/24", "dev", "inside", inside=router)
+        ip("address", "add", f"{NEAR}/24", "dev", "desk", inside=home)
+        ip("route", "add", "default", "via", ROUTER_INSIDE, inside=home)
+        masquerade(router, "outside")
+        async with (
+            gateway_with(SipSettings(host=BESIDE, port=5060, **RTP)) as gateway,
+            PcmuSocket("", home.udp(NEAR)) as media,
+            RawCaller(5060, sock=home.udp(NEAR)) as caller,
+        ):
+            caller.target, caller.uri, caller.wants_rport = (BESIDE, 5060), f"sip:demo@{BESIDE}", False
+            caller.request("INVITE", sdp(AUDIO.replace("30000", str(media.port))).replace("127.0.0.1", NEAR))
+            call = await gateway.take()
+            await call.answer()
+            _, answer = await caller.response()
+            caller.request("ACK")
+            port = re.search(r"m=audio (\d+)", answer)
+            assert port is not None
+            await media.send(int(port[1]), 40, host=BESIDE)
+            assert len(media.heard) > 10
+            stats = (await call.stats()).audio
+            assert stats is not None
+            assert stats.received.packets > 20
+            await call.hangup()
+            caller.respond(await caller.awaited("BYE"), "200 OK")
+            await call.wait_ended()

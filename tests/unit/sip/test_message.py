@@ -120,3 +120,11 @@ def test_malformed_headers_are_refused(name: str, value: str) -> None:
 def test_asserted_identity(fields: Headers, told: tuple[str, str] | None) -> None:
     """A SIP address is taken wherever it stands, and none from who does not want to be known."""
     assert asserted_identity(fields) == told
+
+
+@pytest.mark.parametrize("trick", ["\x1b[2J", "\x9b2J", "\r\n", "\u202e", "\u2066", "\x00", "\u2028"])
+def test_name_plays_no_tricks(trick: str) -> None:
+    """Nothing of a caller's name steers a terminal, ends a line of the log, or turns the text around it."""
+    name, _ = split_address(f'"Board{trick}room" <sip:a@b>')
+    assert name.isprintable()
+    assert name.startswith("Board ")
