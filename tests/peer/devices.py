@@ -79,6 +79,7 @@ def seen() -> Seen:
                 width=frame.width,
                 height=frame.height,
                 error=frame.error if frame.intact else None,
+                counter=frame.counter if frame.intact else None,
             )
             for frame in frames[0 : lib.peer_take_frames(frames, _BATCH)]
         ]

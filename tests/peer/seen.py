@@ -22,6 +22,7 @@ class Frame:
         height: in pixels.
         error: mean difference of the luma from what was sent, in the worst square below the stamp, 0 to 255;
             None as above, or where it is not known.
+        counter: the number on the stamp; None as above.
     """
 
     seen_ms: float
@@ -29,6 +30,7 @@ class Frame:
     width: int
     height: int
     error: int | None = None
+    counter: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Seen:
     Attributes:
         frames: different pictures; those without a readable stamp count each time.
         intact: those whose stamp could be read.
+        last_counter: the number on the last stamp that could be read; None of none.
         corrupt: those whose stamp could not be read, or whose picture is not what was sent.
         fps: `frames` per second, from the first to the last.
         latency_ms_p50: median time from stamping to arrival; None of none.
@@ -53,6 +56,7 @@ class Seen:
 
     frames: int
     intact: int
+    last_counter: int | None
     corrupt: int
     fps: float
     latency_ms_p50: float | None
@@ -75,6 +79,7 @@ def add_up(frames: Sequence[Frame]) -> Seen:
     return Seen(
         frames=len(frames),
         intact=len(latencies),
+        last_counter=next((frame.counter for frame in reversed(frames) if frame.counter is not None), None),
         corrupt=sum(frame.latency_ms is None or (frame.error or 0) > CORRUPT for frame in frames),
         fps=round((len(frames) - 1) * 1000 / span, 2) if span else 0.0,
         latency_ms_p50=statistics.median(latencies) if latencies else None,

@@ -25,6 +25,8 @@ FPS = 15
 WITHOUT_KEYFRAME_S = 2.0
 """FREEZE_WITHOUT_KEYFRAME_MSEC of patch 0010."""
 ONE_KEYFRAME = {"x264-params": "keyint=infinite:scenecut=0"}
+EVERY_THIRTY = {"x264-params": "keyint=30:min-keyint=30:scenecut=0"}
+HIGH = {"preset": "veryfast", "profile": "high", "x264-params": "keyint=30:min-keyint=30:scenecut=0:bframes=0"}
 GRADUAL = {"x264-params": "keyint=8:intra-refresh=1:scenecut=0"}
 
 
@@ -67,15 +69,18 @@ class Player:
         """So many pictures, in their time; returns how many were shown meanwhile."""
         devices.seen()
         for _ in range(pictures):
-            self.picture()
-            await asyncio.sleep(1 / FPS)
+            await self.next()
         return devices.seen().frames
+
+    async def next(self) -> None:
+        """The next picture, and the time until the one after."""
+        self.picture()
+        await asyncio.sleep(1 / FPS)
 
     async def shown_after_s(self, most_s: float) -> float:
         """Play until a picture is shown again; returns the seconds that took."""
         for number in range(int(most_s * FPS)):
-            self.picture()
-            await asyncio.sleep(1 / FPS)
+            await self.next()
             # What was on its way before is shown with the first two.
             if devices.seen().frames and number >= 2:
                 return number / FPS
@@ -105,7 +110,7 @@ async def test_under_loss(gateway: Gateway, tmp_path: Path) -> None:
 async def test_keyframe_is_asked_for_until_it_comes(gateway: Gateway) -> None:
     """After a loss nothing is shown; PLIs go out twice a second, until there is a keyframe, and then no more."""
     async with stream(gateway, "nack pli") as (line, _, _):
-        player = Player(line, {"x264-params": "keyint=30:min-keyint=30:scenecut=0"})
+        player = Player(line, EVERY_THIRTY)
         assert await player.play(15) > 3
         begun = len(line.of_kind(wire.PSFB, wire.PLI))
         player.picture(lose=True)
@@ -165,6 +170,24 @@ async def test_gradual_refresh_ends_a_freeze(gateway: Gateway) -> None:
         assert await player.play(16) > 5
         player.picture(lose=True)
         assert 0.2 < await player.shown_after_s(3) < WITHOUT_KEYFRAME_S * 0.7
+
+
+@pytest.mark.parametrize("profile", [EVERY_THIRTY, HIGH], ids=["baseline", "high"])
+async def test_each_picture_is_shown_when_it_comes(gateway: Gateway, profile: Mapping[str, str]) -> None:
+    """And not when the next one does; after a loss the keyframe is the first, not the damaged one before it."""
+    async with stream(gateway, "nack pli") as (line, _, _):
+        player = Player(line, profile)
+        devices.seen()
+        for _ in range(12):
+            await player.next()
+        await asyncio.sleep(0.3)
+        assert devices.seen().last_counter == 11
+        player.picture(lose=True)
+        for _ in range(18):
+            await player.next()
+        await asyncio.sleep(0.3)
+        seen = devices.seen()
+        assert (seen.frames, seen.last_counter) == (1, 30)
 
 
 async def test_out_of_order(gateway: Gateway) -> None:
