@@ -29,9 +29,8 @@ def made(directory: Path, text: str, instances: int = 2, code: int = 0) -> str:
 def check(directory: Path) -> str:
     """What Kamailio says of it, which must be that it is right."""
     file = directory / "out" / "kamailio.cfg"
-    done = subprocess.run(
-        ["/usr/sbin/kamailio", "-c", "-E", "-f", file], capture_output=True, text=True, check=False, timeout=20
-    )
+    command = ["/usr/sbin/kamailio", "-c", "-E", "-f", str(file), "-Y", str(directory)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert not re.search("ERROR|WARNING: <core>", said), said
