@@ -59,6 +59,14 @@ ODD_BUT_VALID = {
     "dense Via": text(Via=_FIELDS["Via"] + " , SIP  / 2.0 / TCP  192.0.2.2:5061 ;branch= z9hG4bK2"),
     "trailing octets": text() + "INVITE sip:x@y SIP/2.0\r\n",
     "display name without quotes": text(From="caller me <sip:raw@LOCAL>;tag=f1"),
+    "semicolon in user": text(uri="sip:user;par=u%40example.net@127.0.0.1"),
+    "null in user, escaped": text(uri="sip:null-%00-null@127.0.0.1"),
+    "header fields in Contact": text(Contact="<sip:raw@LOCAL?Route=%3Csip:x%3E&Subject=a%20b>"),
+    "unknown transport of another hop": text(Via=_FIELDS["Via"] + ",SIP/2.0/UNKNOWN 192.0.2.9;branch=z9hG4bKb"),
+    "IPv4 mapped into IPv6": text(Contact="<sip:raw@[::ffff:192.0.2.10]:19823>"),
+    "addresses of both kinds": text(
+        Via=_FIELDS["Via"] + ",SIP/2.0/UDP [2001:db8::9:1]:6050;branch=z9hG4bKc,SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKd"
+    ),
     "IPv6 everywhere": text(uri="sip:demo@[2001:db8::10]", To="<sip:demo@[2001:db8::10]:5070>"),
     "IPv6 in received": text(
         Via=_FIELDS["Via"] + ",SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255];branch=z9hG4bKa"
@@ -88,6 +96,22 @@ INVALID = {
     "Max-Forwards huge": text(Max_Forwards="300000000000"),
     "Require unknown": text("INVITE", Require="nothingSupportsThis", body=sdp(AUDIO)),
     "unknown content": text("INVITE", body=sdp(AUDIO)).replace("application/sdp", "application/unknownformat"),
+    "three colons": text(uri="sip:demo@[2001:db8:::192.0.2.1]"),
+    "port within brackets": text(uri="sip:demo@[2001:db8::10:5070]"),
+    "no branch": text(Via="SIP/2.0/UDP LOCAL;rport"),
+    "two of each": text(From="<sip:raw@LOCAL>;tag=f1\r\nFrom: <sip:b@c>;tag=f2\r\nCall-ID: other\r\nCSeq: 5 INVITE"),
+    "two lengths": text("INVITE", body=sdp(AUDIO), length="5\r\nContent-Length: 9999"),
+    "numbers out of range": text(Expires="10000000000000000000", Warning='1812 overture "In Progress"', Date="x"),
+    "unknown scheme of login": text("INVITE", Authorization="NoOneKnowsThisScheme opaque=x", body=sdp(AUDIO)),
+    "unknown encoding": text("INVITE", Content_Encoding="xyz", body=sdp(AUDIO)),
+    "parts within parts": text(
+        "INVITE",
+        body="--a\r\nContent-Type: multipart/mixed;boundary=a\r\n\r\n--a\r\n\r\n\0\1\2\r\n--a--\r\n",
+    ).replace("application/sdp", "multipart/mixed;boundary=a"),
+    "parts without an end": text("INVITE", body="--x\r\n\r\n").replace("application/sdp", "multipart/mixed;boundary=x"),
+    "SDP of IPv6": text("INVITE", body=sdp(AUDIO).replace("IP4 127.0.0.1", "IP6 2001:db8::20")),
+    "SDP of both": text("INVITE", body=sdp(AUDIO + "c=IN IP6 2001:db8::1\n", VIDEO + "c=IN IP4 192.0.2.1\n")),
+    "SDP of three colons": text("INVITE", body=sdp(AUDIO).replace("IP4 127.0.0.1", "IP6 2001:db8:::1")),
     "only a null": "\0",
     "only line ends": "\r\n" * 50,
     "response nobody asked for": "SIP/2.0 200 OK\r\n" + text().split("\r\n", 1)[1],
