@@ -6,6 +6,7 @@ import re
 import secrets
 import socket
 import time
+from collections.abc import Sequence
 from typing import Self
 
 from tests.peer.raw import spelled_out
@@ -30,11 +31,13 @@ class SipProvider(asyncio.DatagramProtocol):
         answers: final response to a call of the account, once it has shown who it is.
         grants_s: for how long it registers at most.
         sock: the socket to use; None for one on 127.0.0.1.
+        algorithms: of its challenges, the best first (RFC 8760).
 
     Attributes:
         requests: all that came.
         arrived_at: monotonic seconds at which the first INVITE came since `requests` was cleared.
         contact: where the account is registered; empty while it is not.
+        shown_by: the algorithm of the last credentials.
         fails_with: what it answers to REGISTER while something is wrong with it; 0 for nothing wrong.
     """
 
@@ -45,9 +48,13 @@ class SipProvider(asyncio.DatagramProtocol):
         answers: int = 486,
         grants_s: int = 3600,
         sock: socket.socket | None = None,
+        *,
+        algorithms: Sequence[str] = ("MD5",),
     ) -> None:
         self._sock = sock
         self.fails_with = 0
+        self.shown_by = ""
+        self._algorithms = algorithms
         self._grants_s = grants_s
         self.requests: list[str] = []
         self.arrived_at = 0.0
@@ -108,8 +115,8 @@ class SipProvider(asyncio.DatagramProtocol):
         if method == "REGISTER" and self.fails_with:
             self._respond(message, address, self.fails_with, {})
         elif method in {"REGISTER", "INVITE"} and not self._is_right(method, field(message, shown)):
-            how = f'Digest realm="{_REALM}", nonce="{self._nonce}", algorithm=MD5'
-            self._respond(message, address, code, {challenge: how})
+            ways = [f'Digest realm="{_REALM}", nonce="{self._nonce}", algorithm={name}' for name in self._algorithms]
+            self._respond(message, address, code, {challenge: f"\r\n{challenge}: ".join(ways)})
         elif method == "REGISTER":
             expires = re.search(r"expires=(\d+)", field(message, "Contact"), re.IGNORECASE)
             seconds = expires[1] if expires else field(message, "Expires")
@@ -128,9 +135,11 @@ class SipProvider(asyncio.DatagramProtocol):
         given = dict(re.findall(r'(\w+)="?([^",]+)"?', shown))
         if given.get("username") != self._user or given.get("nonce") != self._nonce:
             return False
-        first = _md5(f"{self._user}:{_REALM}:{self._password}")
-        second = _md5(f"{method}:{given.get('uri', '')}")
-        return given.get("response") == _md5(f"{first}:{self._nonce}:{second}")
+        self.shown_by = given.get("algorithm", "MD5")
+        hashed = {"MD5": _md5, "SHA-256": _sha256}[self.shown_by]
+        first = hashed(f"{self._user}:{_REALM}:{self._password}")
+        second = hashed(f"{method}:{given.get('uri', '')}")
+        return given.get("response") == hashed(f"{first}:{self._nonce}:{second}")
 
     def _respond(self, request: str, address: tuple[str, int], code: int, more: dict[str, str]) -> None:
         copied = [line for line in request.split("\r\n") if re.match(r"(?i)(via|from|call-id|cseq)\s*:", line)]
@@ -143,6 +152,10 @@ class SipProvider(asyncio.DatagramProtocol):
             "Content-Length: 0",
         ]
         self._transport.sendto(("\r\n".join(lines) + "\r\n\r\n").encode(), address)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _md5(text: str) -> str:

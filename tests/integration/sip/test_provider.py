@@ -36,6 +36,16 @@ async def test_registered_and_signed_off(gateway: Gateway) -> None:
     assert not [request for request in provider.requests if PASSWORD in request]
 
 
+@pytest.mark.parametrize("algorithms", [("MD5",), ("SHA-256",), ("SHA-256", "MD5")], ids="-".join)
+async def test_best_digest(gateway: Gateway, algorithms: tuple[str, ...]) -> None:
+    """SHA-256 where the provider has it (RFC 8760), else MD5."""
+    async with SipProvider("room7", PASSWORD, algorithms=algorithms) as provider:
+        signed_on = await gateway.endpoint.sign_on(account(provider))
+        await asyncio.wait_for(signed_on.registered(), SOON_S)
+        assert provider.shown_by == algorithms[0]
+        await signed_on.close()
+
+
 async def test_wrong_password(gateway: Gateway) -> None:
     """The provider's refusal is told."""
     async with SipProvider("room7", PASSWORD) as provider:
