@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Feedback:
-    """What went on in a call's picture since its stream began; counts are RTP packets where nothing else is said.
+    """What went on since a call has a picture; counts are RTP packets where nothing else is said.
 
     Attributes:
         nack: whether generic NACK was agreed on; without it nothing is asked for or sent again.

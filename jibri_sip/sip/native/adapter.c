@@ -43,11 +43,12 @@ struct adapter {
     struct above above;
     /* Round trips, each by its own measure. */
     _Atomic uint32_t reported_rtt_us, answered_rtt_us;
-    _Atomic int keyframe_wanted, ordering;
+    _Atomic int keyframe_wanted;
+    _Atomic int ordering; /* NACK was agreed on, and the stream runs */
     _Atomic uint64_t sent, received;
 
     /* With the group lock. */
-    struct resend *resend; /* NULL unless NACK was agreed on */
+    struct resend *resend; /* NULL unless NACK was ever agreed on */
     struct rtcp_head head;
     struct sent_report reports[REPORTS_KEPT];
     unsigned report_count;
@@ -61,9 +62,9 @@ struct adapter {
     /* With `lock`. */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct reorder *reorder; /* NULL unless NACK was agreed on */
+    struct reorder *reorder; /* NULL unless NACK was ever agreed on */
     pj_pool_t *worker_pool;
-    pj_thread_t *worker; /* has what is overdue done */
+    pj_thread_t *worker;
     int stopping;
 };
 
@@ -120,7 +121,7 @@ static pj_status_t send_rtp(pjmedia_transport *base, const void *packet, pj_size
     /* What is sent again must not come between: transports are made for one sender. */
     pj_grp_lock_acquire(base->grp_lock);
     adapter->head.source = rtcp_get32((const uint8_t *)packet + 8);
-    if (adapter->resend)
+    if (adapter->ordering)
         resend_keep(adapter->resend, packet, size);
     status = pjmedia_transport_send_rtp(adapter->below, packet, size);
     pj_grp_lock_release(base->grp_lock);
@@ -150,7 +151,7 @@ static pj_status_t send_rtcp2(pjmedia_transport *base, const pj_sockaddr_t *addr
 
     pj_grp_lock_acquire(base->grp_lock);
     note_sent_rtcp(adapter, packet, size);
-    if (adapter->resend && size <= sizeof(rest)) {
+    if (adapter->ordering && size <= sizeof(rest)) {
         /* The stream asks for the last gap only, and for what was given up here. */
         size = rtcp_without_nacks(packet, size, rest);
         packet = rest;
@@ -170,7 +171,7 @@ static void send_again(struct adapter *adapter, const uint16_t *sequences, unsig
     unsigned n;
 
     adapter->asked += count;
-    for (n = 0; n < count && adapter->resend; ++n) {
+    for (n = 0; n < count && adapter->ordering; ++n) {
         const struct resend_slot *slot =
             resend_want(adapter->resend, sequences[n], now, known ? known : UNKNOWN_RTT_US / 2);
 
@@ -246,63 +247,89 @@ static void take_rtcp(struct adapter *adapter, const uint8_t *packet, size_t siz
 
 /* From the peer -------------------------------------------------------------------------------------------------- */
 
-static void hand_on(const struct adapter *adapter, pjmedia_tp_cb_param *param) {
-    if (adapter->above.rtp2) {
-        param->user_data = adapter->above.user;
-        adapter->above.rtp2(param);
-    } else if (adapter->above.rtp) {
-        adapter->above.rtp(adapter->above.user, param->pkt, param->size);
+static void hand_on(struct adapter *adapter, pjmedia_tp_cb_param *param) {
+    struct above above = adapter->above;
+
+    if (above.rtp2) {
+        param->user_data = above.user;
+        above.rtp2(param);
+    } else if (above.rtp) {
+        above.rtp(above.user, param->pkt, param->size);
     }
 }
 
-static void hand_on_slot(const struct adapter *adapter, const struct reorder_slot *slot) {
-    pjmedia_tp_cb_param param = {.pkt = (void *)slot->packet, .size = slot->size};
+/* Hands on what need not wait any longer, or everything. */
+static void hand_on_held(struct adapter *adapter, int everything) {
+    for (;;) {
+        const struct reorder_slot *slot;
+        pjmedia_tp_cb_param param = {0};
 
-    hand_on(adapter, &param);
+        pthread_mutex_lock(&adapter->lock);
+        if (everything) {
+            slot = reorder_flush(adapter->reorder);
+        } else {
+            struct reorder_times times = times_of(adapter);
+
+            slot = reorder_take(adapter->reorder, now_us(), &times);
+        }
+        pthread_mutex_unlock(&adapter->lock);
+        if (!slot)
+            return;
+        param.pkt = (void *)slot->packet;
+        param.size = slot->size;
+        hand_on(adapter, &param);
+    }
 }
 
-static void ask(struct adapter *adapter, uint64_t now, const struct reorder_times *times) {
+/* Asks for what is missing, if it is time to. */
+static void ask(struct adapter *adapter) {
     uint16_t sequences[RTCP_NACKS_MAX];
     uint8_t packet[RTCP_WRITE_MAX];
-    unsigned count = reorder_ask(adapter->reorder, now, times, sequences, RTCP_NACKS_MAX);
+    struct reorder_times times;
+    uint32_t source;
+    unsigned count;
     size_t size;
 
+    pthread_mutex_lock(&adapter->lock);
+    times = times_of(adapter);
+    count = reorder_ask(adapter->reorder, now_us(), &times, sequences, RTCP_NACKS_MAX);
+    source = adapter->reorder->source;
+    pthread_mutex_unlock(&adapter->lock);
     if (!count)
         return;
     pj_grp_lock_acquire(adapter->base.grp_lock);
-    size = rtcp_write_nack(packet, sizeof(packet), &adapter->head, adapter->reorder->source, sequences, count);
+    size = rtcp_write_nack(packet, sizeof(packet), &adapter->head, source, sequences, count);
     if (size)
         pjmedia_transport_send_rtcp(adapter->below, packet, size);
     pj_grp_lock_release(adapter->base.grp_lock);
 }
 
-/* Hands on what can be, and asks for what is missing. With `lock`. */
-static void go_on(struct adapter *adapter, uint64_t now) {
-    struct reorder_times times = times_of(adapter);
-    const struct reorder_slot *slot;
+static enum reorder_verdict judge(struct adapter *adapter, const pjmedia_tp_cb_param *param) {
+    enum reorder_verdict verdict;
+    uint64_t round_trip;
 
-    while ((slot = reorder_take(adapter->reorder, now, &times)) != NULL)
-        hand_on_slot(adapter, slot);
-    ask(adapter, now, &times);
+    pthread_mutex_lock(&adapter->lock);
+    verdict = reorder_put(adapter->reorder, param->pkt, (size_t)param->size, now_us(), &round_trip);
+    smooth(&adapter->answered_rtt_us, round_trip);
+    pthread_mutex_unlock(&adapter->lock);
+    return verdict;
 }
 
-/* With `lock`. */
+/* On the one thread that receives; it alone hands packets on, so that the stream has them in order. */
 static void put_into_order(struct adapter *adapter, pjmedia_tp_cb_param *param) {
-    const struct reorder_slot *slot;
-    uint64_t now = now_us(), round_trip;
-    enum reorder_verdict verdict = reorder_put(adapter->reorder, param->pkt, (size_t)param->size, now, &round_trip);
+    enum reorder_verdict verdict = judge(adapter, param);
 
     if (verdict == REORDER_RESTART) {
-        while ((slot = reorder_flush(adapter->reorder)) != NULL)
-            hand_on_slot(adapter, slot);
-        verdict = reorder_put(adapter->reorder, param->pkt, (size_t)param->size, now, &round_trip);
+        hand_on_held(adapter, 1);
+        verdict = judge(adapter, param);
     }
-    smooth(&adapter->answered_rtt_us, round_trip);
     if (verdict == REORDER_PASS)
         hand_on(adapter, param);
-    go_on(adapter, now);
-    if (!reorder_is_empty(adapter->reorder))
-        pthread_cond_signal(&adapter->wake);
+    if (reorder_is_empty(adapter->reorder))
+        return;
+    hand_on_held(adapter, 0);
+    ask(adapter);
+    pthread_cond_signal(&adapter->wake);
 }
 
 static int is_rtcp(const uint8_t *packet) { return packet[1] >= 192 && packet[1] <= 223; /* RFC 5761 section 4 */ }
@@ -315,10 +342,7 @@ static void on_rtp(pjmedia_tp_cb_param *param) {
     } else if (param->size >= RTP_HEADER) {
         ++adapter->received;
         if (adapter->ordering) {
-            pthread_mutex_lock(&adapter->lock);
-            if (adapter->reorder)
-                put_into_order(adapter, param);
-            pthread_mutex_unlock(&adapter->lock);
+            put_into_order(adapter, param);
             return;
         }
     }
@@ -334,21 +358,25 @@ static void on_rtcp(void *user, void *packet, pj_ssize_t size) {
         adapter->above.rtcp(adapter->above.user, packet, size);
 }
 
+/* Asks again for what does not come. */
 static int work(void *user) {
     struct adapter *adapter = user;
 
     pthread_mutex_lock(&adapter->lock);
     while (!adapter->stopping) {
         struct reorder_times times = times_of(adapter);
-        uint64_t due = reorder_due(adapter->reorder, &times);
+        uint64_t due = reorder_due(adapter->reorder, now_us(), &times);
         struct timespec until = {.tv_sec = (time_t)(due / 1000000), .tv_nsec = (long)(due % 1000000) * 1000};
 
-        if (!due)
+        if (due == UINT64_MAX) {
             pthread_cond_wait(&adapter->wake, &adapter->lock);
-        else if (due > now_us())
+        } else if (due > now_us()) {
             pthread_cond_timedwait(&adapter->wake, &adapter->lock, &until);
-        else
-            go_on(adapter, now_us());
+        } else {
+            pthread_mutex_unlock(&adapter->lock);
+            ask(adapter);
+            pthread_mutex_lock(&adapter->lock);
+        }
     }
     pthread_mutex_unlock(&adapter->lock);
     return 0;
@@ -370,31 +398,26 @@ static void end_work(struct adapter *adapter) {
         pj_pool_release(adapter->worker_pool);
     adapter->worker_pool = NULL;
     adapter->ordering = 0;
-    pj_grp_lock_acquire(adapter->base.grp_lock);
-    free(adapter->resend);
-    adapter->resend = NULL;
-    pj_grp_lock_release(adapter->base.grp_lock);
-    pthread_mutex_lock(&adapter->lock);
-    free(adapter->reorder);
-    adapter->reorder = NULL;
-    pthread_mutex_unlock(&adapter->lock);
 }
 
 static pj_status_t begin_work(struct adapter *adapter) {
-    struct resend *resend = malloc(sizeof(*resend));
     pj_status_t status = PJ_ENOMEM;
 
-    adapter->reorder = malloc(sizeof(*adapter->reorder));
+    /* Kept until the adapter goes: a callback may still be on its way when the stream is detached. */
+    if (!adapter->resend)
+        adapter->resend = calloc(1, sizeof(*adapter->resend));
+    if (!adapter->reorder)
+        adapter->reorder = calloc(1, sizeof(*adapter->reorder));
     adapter->worker_pool = pjmedia_endpt_create_pool(adapter->endpoint, "adapter-worker", 512, 512);
     adapter->stopping = 0;
-    if (resend && adapter->reorder && adapter->worker_pool) {
-        resend_reset(resend);
+    if (adapter->resend && adapter->reorder && adapter->worker_pool) {
+        resend_reset(adapter->resend);
         reorder_reset(adapter->reorder);
         status = pj_thread_create(adapter->worker_pool, "adapter", work, adapter, 0, 0, &adapter->worker);
     }
-    adapter->resend = resend;
-    adapter->ordering = 1;
-    if (status != PJ_SUCCESS)
+    if (status == PJ_SUCCESS)
+        adapter->ordering = 1;
+    else
         end_work(adapter);
     return status;
 }
@@ -470,6 +493,8 @@ static pj_status_t simulate_lost(pjmedia_transport *base, pjmedia_dir direction,
 static void release(void *user) {
     struct adapter *adapter = user;
 
+    free(adapter->resend);
+    free(adapter->reorder);
     pthread_cond_destroy(&adapter->wake);
     pthread_mutex_destroy(&adapter->lock);
     pj_pool_release(adapter->pool);

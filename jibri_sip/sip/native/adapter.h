@@ -6,8 +6,9 @@
  *   SRTP                  encrypt                  decrypt
  *   UDP
  *
- * Locks: `lock` guards what was received, the transport's group lock what is sent. The group lock may be taken while
- * `lock` is held, never the other way round: PJMEDIA sends RTCP with the group lock held.
+ * Locks: `lock` guards what was received, the transport's group lock what is sent. Nothing is called and no other lock
+ * taken while `lock` is held; the group lock may be held by whoever calls, as PJMEDIA when it sends RTCP and TURN when
+ * it hands on what came.
  */
 #ifndef JIBRI_SIP_ADAPTER_H
 #define JIBRI_SIP_ADAPTER_H

@@ -15,7 +15,6 @@ void reorder_reset(struct reorder *reorder) {
     reorder->started = 0;
     reorder->next = 0;
     reorder->newest = (uint16_t)-1;
-    reorder->missed = reorder->asked = reorder->recovered = reorder->given_up = 0;
 }
 
 int reorder_is_empty(const struct reorder *reorder) { return (uint16_t)(reorder->newest + 1) == reorder->next; }
@@ -126,8 +125,8 @@ const struct reorder_slot *reorder_flush(struct reorder *reorder) {
 }
 
 /* When a missing packet is to be asked for; UINT64_MAX for no more. */
-static uint64_t ask_at(const struct reorder_slot *slot, const struct reorder_times *times) {
-    if (slot->size || slot->tries >= REORDER_TRIES || !times->hold_us)
+static uint64_t ask_at(const struct reorder_slot *slot, uint64_t now_us, const struct reorder_times *times) {
+    if (slot->size || slot->tries >= REORDER_TRIES || is_overdue(slot, now_us, times))
         return UINT64_MAX;
     return slot->tries ? slot->asked_us + times->again_us : slot->since_us;
 }
@@ -142,7 +141,7 @@ unsigned reorder_ask(struct reorder *reorder, uint64_t now_us, const struct reor
     for (at = reorder->next; ahead(at, reorder->newest) < 0 && count < max; ++at) {
         struct reorder_slot *slot = slot_of(reorder, at);
 
-        if (ask_at(slot, times) > now_us || is_overdue(slot, now_us, times))
+        if (ask_at(slot, now_us, times) > now_us)
             continue;
         slot->asked_us = now_us;
         ++slot->tries;
@@ -152,20 +151,17 @@ unsigned reorder_ask(struct reorder *reorder, uint64_t now_us, const struct reor
     return count;
 }
 
-uint64_t reorder_due(const struct reorder *reorder, const struct reorder_times *times) {
+uint64_t reorder_due(const struct reorder *reorder, uint64_t now_us, const struct reorder_times *times) {
     uint64_t due = UINT64_MAX;
     uint16_t at;
 
     if (reorder_is_empty(reorder))
-        return 0;
+        return UINT64_MAX;
     for (at = reorder->next; ahead(at, reorder->newest) < 0; ++at) {
-        const struct reorder_slot *slot = &reorder->slots[at % REORDER_SLOTS];
-        uint64_t ask_us = ask_at(slot, times);
+        uint64_t ask_us = ask_at(&reorder->slots[at % REORDER_SLOTS], now_us, times);
 
         if (ask_us < due)
             due = ask_us;
-        if (at == reorder->next && slot->since_us + times->hold_us < due)
-            due = slot->since_us + times->hold_us;
     }
     return due;
 }

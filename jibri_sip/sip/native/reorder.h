@@ -43,10 +43,11 @@ struct reorder {
     uint32_t source;
     uint16_t next;   /* to hand on */
     uint16_t newest; /* next - 1 when the window is empty */
-    /* Counters, since the last reorder_reset. */
+    /* Counters; reorder_reset leaves them. */
     uint32_t missed, asked, recovered, given_up;
 };
 
+/* Begins anew, with nothing held; what was all zeros is a valid struct reorder after it. */
 void reorder_reset(struct reorder *reorder);
 
 /* Whether nothing is held or missing. */
@@ -57,7 +58,7 @@ int reorder_is_empty(const struct reorder *reorder);
 enum reorder_verdict reorder_put(struct reorder *reorder, const uint8_t *packet, size_t size, uint64_t now_us,
                                  uint64_t *round_trip_us);
 
-/* The next packet to hand on, valid until the next call; NULL if there is none yet. */
+/* The next packet to hand on, valid until the next reorder_put; NULL if there is none yet. */
 const struct reorder_slot *reorder_take(struct reorder *reorder, uint64_t now_us, const struct reorder_times *times);
 
 /* The same without waiting for anything; NULL once the window is empty. */
@@ -67,7 +68,7 @@ const struct reorder_slot *reorder_flush(struct reorder *reorder);
 unsigned reorder_ask(struct reorder *reorder, uint64_t now_us, const struct reorder_times *times, uint16_t *sequences,
                      unsigned max);
 
-/* When to call reorder_take and reorder_ask next; 0 for not before the next packet. */
-uint64_t reorder_due(const struct reorder *reorder, const struct reorder_times *times);
+/* When to call reorder_ask next; UINT64_MAX for not before the next packet. */
+uint64_t reorder_due(const struct reorder *reorder, uint64_t now_us, const struct reorder_times *times);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /* cffi: begin */
-/* What went on since the stream began. Counters count packets unless they say otherwise. */
+/* What went on since the call has a picture. Counters count packets unless they say otherwise. */
 struct wire_feedback {
     /* Agreed on in SDP. */
     int nack, fir, tmmbr;

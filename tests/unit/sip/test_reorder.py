@@ -17,6 +17,7 @@ AGAIN_US, HOLD_US = 50_000, 150_000
 ROOM = 2 << 20
 """More than struct reorder and struct resend take."""
 BURST = 98304
+NEVER = (1 << 64) - 1
 
 
 class Times(ctypes.Structure):
@@ -92,8 +93,8 @@ class Reorder:
 
     def due_in_us(self) -> int | None:
         """How long nothing is to be done."""
-        due: int = self._native.reorder_due(self._memory, ctypes.byref(TIMES))
-        return due - self.now_us if due else None
+        due: int = self._native.reorder_due(self._memory, ctypes.c_uint64(self.now_us), ctypes.byref(TIMES))
+        return None if due == NEVER else due - self.now_us
 
 
 def test_in_order(native: ctypes.CDLL) -> None:
