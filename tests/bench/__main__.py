@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from jibri_sip.sip.settings import Picture
 from tests import report as reports
 from tests.bench import calls, loss, own_share, plot, rivals
 from tests.library import library_directory
@@ -48,14 +49,14 @@ async def _with_meeting(parts: set[str], report: reports.Report, say: Callable[[
             say(f"at the gateway's devices: {share.to_meet_fps} / {share.to_sip_fps} frames a second")
 
 
-async def _bench(parts: set[str]) -> reports.Report:
+async def _bench(parts: set[str], lossy: Picture) -> reports.Report:
     say = _progress()
     report = reports.Report(reports.machine(os.getloadavg()[0]))
     if parts & {"set-up", "whole", "share"}:
         await _with_meeting(parts, report, say)
     if "loss" in parts:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-        report.loss = await loss.measure(DIRECTORY, say)
+        report.loss = await loss.measure(DIRECTORY, say, lossy)
     if "rivals" in parts:
         say("rivals: the same steps as others do them, in turn")
         async with rivals.Bench(say) as bench:
@@ -100,9 +101,11 @@ def main() -> None:
     names = ("set-up", "whole", "share", "loss", "rivals")
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="parts of it")
-    parts = set(parser.parse_args().only)
+    parser.add_argument("--small", action="store_true", help="a small picture on lossy lines, for a machine in use")
+    options = parser.parse_args()
+    parts = set(options.only)
     DIRECTORY.mkdir(parents=True, exist_ok=True)
-    report = asyncio.run(_bench(parts))
+    report = asyncio.run(_bench(parts, loss.SMALL if options.small else loss.FULL))
     text = "\n".join([report.markdown(), _rivals_table(report), "", _loss_tables(report), ""])
     report.write(DIRECTORY / "report.json")
     (DIRECTORY / "report.md").write_text(text)

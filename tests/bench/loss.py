@@ -1,7 +1,8 @@
-"""What a lossy line does to the picture: with NACK, with a peer that has none, and between two stock PJSIPs.
+"""What a lossy line does to the picture: with NACK, with a peer that has none, and between two PJSIPs without us.
 
-Each pair has a call of 720p30 both ways, over a line with 40 ms of round trip (tests/peer/lossy.py) that is made worse
-step by step; both directions are measured at once, at the SIP endpoint with test devices in the browser's place.
+Each pair has a call both ways, 720p30 or a quarter of it, over a line with 40 ms of round trip (tests/peer/lossy.py)
+that is made worse step by step; both directions are measured at once, at the SIP endpoint with test devices.
+The two PJSIPs are those of scripts/build-pjproject, so with scripts/patches, but without jibri_sip/sip/native.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ _SETTLE_S = 1.5
 _WINDOW_S = 8.0
 _RECOVERY_S = 2.5
 _START_S = 3.0
+FULL = Picture()
+SMALL = Picture(640, 360, 30, 1_000_000)
+"""For a machine that is not quiet: packets are lost all the same, and it takes a quarter of the CPU."""
 _MTUS = (576, 1280, 1380, 1412)
 _MTU_S = 6.0
 
@@ -118,10 +122,21 @@ async def gateway(picture: Picture) -> AsyncIterator[Endpoint]:
         await endpoint.close()
 
 
+def _peer(picture: Picture, *, nack: bool = False, network: LossyNetwork | None = None) -> MeasuredPeer:
+    return MeasuredPeer(
+        width=picture.width,
+        height=picture.height,
+        fps=picture.fps,
+        bitrate=picture.bitrate,
+        nack=nack,
+        network=network,
+    )
+
+
 @asynccontextmanager
-async def _ours(directory: Path, *, nack: bool) -> AsyncIterator[Pair]:
+async def _ours(directory: Path, picture: Picture, *, nack: bool) -> AsyncIterator[Pair]:
     network = LossyNetwork(directory / "network")
-    async with gateway(Picture()) as endpoint, MeasuredPeer(nack=nack, network=network) as peer:
+    async with gateway(picture) as endpoint, _peer(picture, nack=nack, network=network) as peer:
         call = await endpoint.dial(f"{peer.uri};transport=udp")
         await peer.wait_up()
         yield Pair(network, {"to_sip": _at_peer(peer), "to_meet": _seen_here}, call)
@@ -129,9 +144,9 @@ async def _ours(directory: Path, *, nack: bool) -> AsyncIterator[Pair]:
 
 
 @asynccontextmanager
-async def _stock(directory: Path) -> AsyncIterator[Pair]:
+async def _alone(directory: Path, picture: Picture) -> AsyncIterator[Pair]:
     network = LossyNetwork(directory / "network")
-    async with MeasuredPeer(network=network) as callee, MeasuredPeer() as caller:
+    async with _peer(picture, network=network) as callee, _peer(picture) as caller:
         await caller.call(f"{callee.uri};transport=udp")
         await caller.wait_up()
         yield Pair(network, {"to_sip": _at_peer(callee), "to_meet": _at_peer(caller)}, None)
@@ -154,14 +169,14 @@ def _now_ms() -> float:
     return time.clock_gettime(time.CLOCK_REALTIME) * 1000
 
 
-async def _cell(pair: Pair, loss: float, burst: float, seed: int, seconds: float) -> Cell:
+async def _cell(pair: Pair, loss: float, burst: float, seed: int) -> Cell:
     _lines(pair.network, 0.0, 0.0, seed)
     await asyncio.sleep(_SETTLE_S)
     _lines(pair.network, loss, burst, seed)
     for look in pair.looks.values():
         await look()
     began = _now_ms()
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(_WINDOW_S)
     ways = {}
     for way, look in pair.looks.items():
         seen, ended = await look(), _now_ms()
@@ -201,12 +216,12 @@ def _add_latency(cells: list[Cell]) -> None:
             direction.added_ms = None if before is None or now is None else round(now - before, 1)
 
 
-async def _measure_pair(pair: Pair, seconds: float) -> PairReport:
+async def _measure_pair(pair: Pair) -> PairReport:
     report = PairReport()
     _lines(pair.network, 0.0, 0.0, 1)
     await asyncio.sleep(_START_S)
     for number, (loss, burst) in enumerate(_steps()):
-        report.cells.append(await _cell(pair, loss, burst, 10 + number, seconds))
+        report.cells.append(await _cell(pair, loss, burst, 10 + number))
     _add_latency(report.cells)
     outages = [await _outage(pair) for _ in range(_OUTAGES)]
     report.recovery_ms = {way: [outage[way] for outage in outages] for way in pair.looks}
@@ -215,34 +230,34 @@ async def _measure_pair(pair: Pair, seconds: float) -> PairReport:
     return report
 
 
-async def measure(directory: Path, say: Say, seconds: float = _WINDOW_S) -> dict[str, Any]:
+async def measure(directory: Path, say: Say, picture: Picture) -> dict[str, Any]:
     """All pairs in turn, then what the size of packets costs.
 
     Args:
         directory: for files of its own.
         say: told what is done.
-        seconds: length of each measurement.
+        picture: of both sides.
     """
     pairs = {
-        "ours, peer with NACK": _ours(directory, nack=True),
-        "ours, peer without": _ours(directory, nack=False),
-        "stock PJSIP to stock PJSIP": _stock(directory),
+        "ours, peer with NACK": _ours(directory, picture, nack=True),
+        "ours, peer without": _ours(directory, picture, nack=False),
+        "PJSIP alone, both sides": _alone(directory, picture),
     }
     found: dict[str, Any] = {"pairs": {}, "packets": []}
     for name, opened in pairs.items():
         say(f"loss: {name}")
         async with opened as pair:
-            found["pairs"][name] = asdict(await _measure_pair(pair, seconds))
+            found["pairs"][name] = asdict(await _measure_pair(pair))
     say("size of packets")
     for mtu in _MTUS:
-        found["packets"].append(await _packets(mtu))
+        found["packets"].append(await _packets(replace(picture, mtu=mtu)))
     return found
 
 
-async def _packets(mtu: int) -> dict[str, float]:
+async def _packets(picture: Picture) -> dict[str, float]:
     """A call without loss, its packets no larger than this: their rate, bits with IP headers, CPU of this process."""
     process = psutil.Process()
-    async with gateway(Picture(mtu=mtu)) as endpoint, MeasuredPeer(width=320, height=180, fps=5) as peer:
+    async with gateway(picture) as endpoint, MeasuredPeer(width=320, height=180, fps=5) as peer:
         call = await endpoint.dial(f"{peer.uri};transport=udp")
         await peer.wait_up()
         await asyncio.sleep(_START_S)
@@ -258,7 +273,7 @@ async def _packets(mtu: int) -> dict[str, float]:
         used = sum(process.cpu_times()[:2]) - cpu
         await call.hangup()
     return {
-        "mtu": mtu,
+        "mtu": picture.mtu,
         "packets_per_s": round(packets / took),
         "kbps": round(octets * 8 / took / 1000),
         "headers_share": round(packets * 40 / octets, 3),

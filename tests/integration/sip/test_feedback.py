@@ -41,6 +41,14 @@ async def told(call: Call) -> Feedback:
     return found
 
 
+async def told_of(call: Call, packets: int) -> Feedback:
+    """The call's feedback, once so many packets came."""
+    async with asyncio.timeout(5):
+        while (feedback := await told(call)).received < packets:  # noqa: ASYNC110  (nobody can tell us)
+            await asyncio.sleep(0.02)
+    return feedback
+
+
 async def test_what_is_agreed_on(gateway: Gateway) -> None:
     """The answer has what the offer has, on plain RTP/AVP; a call of ours offers it all."""
     async with stream(gateway, *ALL_KINDS) as (_, call, answer):
@@ -141,8 +149,7 @@ async def test_missing_packet_is_asked_for(gateway: Gateway) -> None:
         assert (first.media, first.sender) == (OWN_SOURCE, line.source)
         assert second.at - first.at >= 0.02
         line.send(0)
-        await asyncio.sleep(0.1)
-        feedback = await told(call)
+        feedback = await told_of(call, 5)
         assert (feedback.received, feedback.missed, feedback.recovered, feedback.given_up) == (5, 1, 1, 0)
         assert all(compound[1] in (200, 201) for compound in line.compounds)
 
@@ -154,14 +161,12 @@ async def test_missing_packet_that_never_comes(gateway: Gateway) -> None:
             line.send(number)
         await asyncio.sleep(0.6)
         line.send(14)
-        await asyncio.sleep(0.1)
-        feedback = await told(call)
+        feedback = await told_of(call, 4)
         assert (feedback.missed, feedback.recovered, feedback.given_up) == (1, 0, 1)
         assert 1 <= feedback.nacked <= 4
         line.send(400)
         line.send(401)
-        await asyncio.sleep(0.1)
-        after = await told(call)
+        after = await told_of(call, 6)
         assert (after.missed, after.nacked) == (1, feedback.nacked)
 
 
@@ -172,12 +177,10 @@ async def test_peer_that_ignores_nacks(gateway: Gateway) -> None:
             line.send(number)
         await asyncio.sleep(0.6)
         line.send(19)
-        await asyncio.sleep(0.1)
-        before = await told(call)
+        before = await told_of(call, 11)
         assert (before.missed, before.recovered, before.given_up) == (9, 0, 9)
         line.send(21)
-        await asyncio.sleep(0.1)
-        after = await told(call)
+        after = await told_of(call, 12)
         assert (after.given_up, after.nacked) == (10, before.nacked)
 
 
@@ -186,8 +189,7 @@ async def test_packets_out_of_order(gateway: Gateway) -> None:
     async with stream(gateway, "nack") as (line, call, _):
         for number in (1, 2, 4, 3, 6, 5, 5, 2, 7, 60_000, 60_001):
             line.send(number)
-        await asyncio.sleep(0.1)
-        feedback = await told(call)
+        feedback = await told_of(call, 11)
         assert (feedback.received, feedback.missed, feedback.given_up) == (11, 2, 0)
         assert call.ended is None
 
