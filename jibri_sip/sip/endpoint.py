@@ -286,6 +286,8 @@ class Endpoint:
             raise RegistrationFailed(str(error)) from None
         account = Account(f"sip:{login.user}" if login.user else config.idUri, self._take, config)
         proxy = message.SipUri.parse(login.proxy).host if login.proxy else ""
+        registrar = config.regConfig.registrarUri
+        server = proxy or (message.SipUri.parse(registrar).host if registrar else "")
         provider = Provider(
             account,
             self._loop,
@@ -293,6 +295,7 @@ class Endpoint:
             self._thread.post,
             registers=login.password is not None,
             proxy_host=proxy,
+            give_up=partial(self._resolver.give_up, server),
         )
         try:
             account.create(config)

@@ -13,6 +13,7 @@ log = structlog.get_logger(__name__)
 
 _OK = 200
 _REDIRECTED = 300
+_NEXT_SERVER = frozenset({408, 503})
 _REMEDY = "See user and password of the account, and whether its registrar can be reached."
 
 
@@ -26,6 +27,7 @@ class Provider:
         post: runs a job on the PJSIP thread.
         registers: whether it is registered, or about to be.
         proxy_host: whose servers its calls go through; empty for those of the address called.
+        give_up: told that the server which registered it is silent, or wants to be left alone.
 
     Attributes:
         account: PJSIP's; lives and dies on the PJSIP thread.
@@ -43,7 +45,9 @@ class Provider:
         *,
         registers: bool,
         proxy_host: str = "",
+        give_up: Callable[[], object] = lambda: None,
     ) -> None:
+        self._give_up = give_up
         self.account: Account | None = account
         self.uri = account.uri
         self.proxy_host = proxy_host
@@ -105,6 +109,8 @@ class Provider:
         if self.account is None:
             return  # the answer to our signing off
         said_yes = _OK <= code < _REDIRECTED
+        if code in _NEXT_SERVER:
+            self._give_up()
         self._next_at = None if pause is None else self._loop.time() + pause
         if pause is not None and self.account.is_given_up(code):
             self._again = self._loop.call_later(pause, self._post, self.register)

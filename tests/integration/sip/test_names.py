@@ -13,7 +13,7 @@ from jibri_sip.config.network import NetworkSettings
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.sip.events import Answered, Ended
 from jibri_sip.sip.settings import SipSettings
-from tests.integration.sip.conftest import Gateway, gateway_with
+from tests.integration.sip.conftest import Gateway, gateway_with, until
 from tests.peer.nameserver import Nameserver
 from tests.peer.provider import SipProvider
 from tests.peer.raw import AUDIO, RawCaller, sdp
@@ -138,6 +138,23 @@ async def test_registrar_by_name() -> None:
             await asyncio.wait_for(account.registered(), 5)
             await account.close()
             await provider.registered(now=False)
+
+
+@pytest.mark.slow
+async def test_silent_registrar() -> None:
+    """The account is registered at the next server, once PJSIP has given up the first after 32 s."""
+    async with SipProvider("room7", "secret") as provider, RawCaller(9, host="127.0.0.7") as silent:
+        records = (
+            f"_sip._udp.provider.test 60 SRV 10 0 {port(silent)} one.provider.test.",
+            f"_sip._udp.provider.test 60 SRV 20 0 {provider.port} two.provider.test.",
+            "one.provider.test 60 A 127.0.0.7",
+            "two.provider.test 60 A 127.0.0.1",
+        )
+        async with knowing(*records) as (gateway, _):
+            account = await gateway.endpoint.sign_on(SipAccount("room7@provider.test", SecretStr("secret")))
+            await provider.registered(now=True, timeout_s=60)
+            await until(lambda: account.is_registered)
+            await account.close()
 
 
 async def test_no_such_name() -> None:
