@@ -13,6 +13,7 @@ from jibri_sip.config.jibri_conf import DeploymentUnknown, Imported, import_file
 from jibri_sip.config.jibri_conf.leaves import dotted
 from jibri_sip.config.load import ConfigProblems, find_file, load
 from jibri_sip.errors import ConfigInvalid, FileUnreadable
+from jibri_sip.log import configure
 
 _EX_FAILURE = 1
 _EX_CONFIG = 78
@@ -57,6 +58,7 @@ def proxy(config_file: Path | None, *, instances: int, output: Path, routing: Pa
             load(file, {**os.environ, "JIBRI_SIP__PROXY__ENABLED": "true", "JIBRI_SIP__INSTANCE__NUMBER": str(number)})
             for number in range(1, instances + 1)
         ]
+        configure(settings[0].log.format, settings[0].log.level)
         directory = output.resolve()
         files = kamailio.render(settings, directory, routing.resolve())
     except (ConfigInvalid, FileUnreadable) as error:

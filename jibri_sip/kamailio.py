@@ -15,6 +15,7 @@ import psutil
 from jibri_sip.config.model import Settings
 from jibri_sip.errors import ConfigInvalid
 from jibri_sip.sip.guard import SCANNERS
+from jibri_sip.sip.self_signed import self_signed
 
 ROUTING = Path("/usr/share/jibri-sip/kamailio.cfg")
 """Where the appliance has the part that is the same everywhere."""
@@ -62,10 +63,11 @@ def render(instances: Sequence[Settings], directory: Path, routing: Path) -> Map
         "kamailio.cfg": "\n".join(_main(first, directory, routing)) + "\n",
         "instances.list": "".join(f"1 sip:{target};transport=tcp\n" for target in targets),
     }
-    if first.sip.tls.certificate_file is not None:
+    if first.sip.tls.enabled:
+        own = self_signed(first.instance.state_dir / "tls") if first.sip.tls.certificate_file is None else None
         files["tls.cfg"] = _TLS.format(
-            certificate=first.sip.tls.certificate_file,
-            key=first.sip.tls.key_file,
+            certificate=own or first.sip.tls.certificate_file,
+            key=own or first.sip.tls.key_file,
             verify="yes" if first.sip.tls.verify_peer else "no",
             authorities=first.sip.tls.ca_file or ssl.get_default_verify_paths().cafile or _DEBIAN_AUTHORITIES,
         )
@@ -115,7 +117,7 @@ def _main(settings: Settings, directory: Path, routing: Path) -> Iterator[str]:
         yield f'#!substdef "!{name}!{value}!g"'
     if not access.ban_s:
         yield "#!define NO_BANS"
-    if settings.sip.tls.certificate_file is not None:
+    if settings.sip.tls.enabled:
         yield "#!define WITH_TLS"
         yield f"#!define TLS_FILE {json.dumps(str(directory / 'tls.cfg'))}"
     for address in dict.fromkeys((*addresses, "127.0.0.1")):
@@ -126,7 +128,7 @@ def _main(settings: Settings, directory: Path, routing: Path) -> Iterator[str]:
 def _listen(settings: Settings, address: str, *, told: str) -> Iterator[str]:
     proxy = settings.proxy
     kinds = [("udp", proxy.port), ("tcp", proxy.port)]
-    if settings.sip.tls.certificate_file is not None:
+    if settings.sip.tls.enabled:
         kinds.append(("tls", proxy.tls_port))
     for kind, port in kinds:
         advertised = f" advertise {_bracketed(told)}:{port}" if told != address else ""

@@ -43,8 +43,11 @@ class RunningProxy:
             encoding="utf-8",
         )
         command = [sys.executable, "-m", "jibri_sip", "config", "proxy", "--config", str(file)]
-        output = await _run(*command, "--output", str(self.directory), "--routing", str(ROUTING))
-        assert output == ""
+        output = await _run(
+            *("env", f"STATE_DIRECTORY={self.directory}/state", *command),
+            *("--output", str(self.directory), "--routing", str(ROUTING)),
+        )
+        assert (self.directory / "kamailio.cfg").exists(), output
         lines = "".join(f"1 sip:{target};transport=tcp\n" for target in self._targets)
         (self.directory / "instances.list").write_text(lines, encoding="utf-8")
 

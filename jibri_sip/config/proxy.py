@@ -32,7 +32,7 @@ class ProxySettings(Section):
         "two of them.",
     )
     port: Port = Field(default=5060, description="UDP and TCP port on which it takes calls, at `sip.host`.")
-    tls_port: Port = Field(default=5061, description="TLS port, where there is a certificate in `[sip.tls]`.")
+    tls_port: Port = Field(default=5061, description="TLS port, if `sip.tls.enabled`.")
     instances: Annotated[tuple[InstanceAddress, ...], Field(strict=False)] = Field(
         default=(),
         description='Instances on other machines that it sends calls to as well, as in `["192.0.2.11:5060"]`: their '

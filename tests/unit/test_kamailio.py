@@ -1,10 +1,13 @@
 """What Kamailio is told: where it listens, whom it sends calls to, and that it can make sense of it."""
 
+import logging
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from jibri_sip.cli import main
@@ -15,13 +18,26 @@ from tests.proxy import ROUTING
 MEETING = '[meeting]\nbase_url = "https://meet.example.com"\n'
 
 
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """The command sets the log up, for its own standard error."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
 def made(directory: Path, text: str, instances: int = 2, code: int = 0) -> str:
     """Run `jibri-sip config proxy`; what it printed, or the file of instances."""
     file = directory / "jibri-sip.toml"
     file.write_text(MEETING + text, encoding="utf-8")
     file.chmod(0o600)
     arguments = ["config", "proxy", "--config", str(file), "--instances", str(instances), "--routing", str(ROUTING)]
-    result = CliRunner().invoke(main, [*arguments, "--output", str(directory / "out")])
+    result = CliRunner(env={"STATE_DIRECTORY": str(directory / "state")}).invoke(
+        main, [*arguments, "--output", str(directory / "out")]
+    )
     assert result.exit_code == code, result.output
     return result.output if code else (directory / "out" / "instances.list").read_text()
 
@@ -39,7 +55,8 @@ def check(directory: Path) -> str:
 
 def test_loopback(tmp_path: Path) -> None:
     """Without an address it listens on loopback, ten ports below the first instance."""
-    assert made(tmp_path, "") == "1 sip:127.0.0.1:5070;transport=tcp\n1 sip:127.0.0.1:5080;transport=tcp\n"
+    listed = made(tmp_path, "[sip.tls]\nenabled = false\n").splitlines()
+    assert listed == ["1 sip:127.0.0.1:5070;transport=tcp", "1 sip:127.0.0.1:5080;transport=tcp"]
     said = check(tmp_path)
     assert re.search(r"udp: 127\.0\.0\.1 .*:5060", said)
     assert "tls:" not in said
@@ -65,6 +82,14 @@ def test_tls_and_access(tmp_path: Path) -> None:
     assert re.search(r"tls: 127\.0\.0\.1 .*:5061", check(tmp_path))
     text = (tmp_path / "out" / "kamailio.cfg").read_text()
     assert "#!define ALLOWED src_ip==198.51.100.0/24 || src_ip==2001:db8::/32\n" in text
+
+
+def test_tls_without_a_certificate(tmp_path: Path) -> None:
+    """Callers are shown one of the proxy's own, as an instance would show one."""
+    made(tmp_path, "")
+    assert re.search(r"tls: 127\.0\.0\.1 .*:5061", check(tmp_path))
+    own = tmp_path / "state/tls/self-signed.pem"
+    assert f"certificate = {own}\n" in (tmp_path / "out/tls.cfg").read_text()
 
 
 def test_several_machines(tmp_path: Path) -> None:
