@@ -20,14 +20,15 @@ READY_S = 60.0
 STOP_S = 20.0
 PORTS = range(20_000, 30_000)
 """Below those that the kernel gives to whoever asks for any (ip_local_port_range), lest it gives ours away."""
-
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port of loopback that nobody has just now, for UDP and TCP, and that was not given to anybody before."""
-    while (port := secrets.choice(PORTS)) in _given or not port_is_free(port):
+    """A port of loopback that nobody has just now, for UDP and TCP, and that was given to no other test before."""
+    while (port := secrets.choice(PORTS[_WORKER::_WORKERS])) in _given or not port_is_free(port):
         pass
     _given.add(port)
     return port

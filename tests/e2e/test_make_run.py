@@ -48,6 +48,7 @@ def scratch() -> Iterator[str]:
         yield directory
 
 
+@pytest.mark.alone
 async def test_ctrl_c(scratch: str) -> None:
     """It tells what to dial, works, and leaves nothing."""
     port = free_port()

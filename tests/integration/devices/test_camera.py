@@ -27,6 +27,8 @@ from virtual_devices.display import Display
 from virtual_devices.errors import DeviceError
 from virtual_devices.processes import instance_env
 
+pytestmark = pytest.mark.alone
+
 BACKEND: Backend = "v4l2loopback" if os.environ.get("JIBRI_SIP_TEST_CAMERA") == "v4l2loopback" else "pipewire"
 LABEL = "SIP_Room_1" if BACKEND == "v4l2loopback" else "SIP Room"
 FULL_RATE = 30

@@ -13,6 +13,8 @@ import pytest
 from tests.integration.devices.instance import Instance
 from virtual_devices.processes import X_DIRECTORY, leftovers, reap
 
+pytestmark = pytest.mark.alone
+
 
 def shared_memory() -> set[str]:
     """What lies in /dev/shm and belongs to us."""

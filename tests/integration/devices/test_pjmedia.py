@@ -14,6 +14,8 @@ from virtual_devices.canvas import Canvas
 from virtual_devices.display import Display
 from virtual_devices.screen import ScreenSource
 
+pytestmark = pytest.mark.alone
+
 
 def video_device(endpoint: Any, name: str) -> int:
     """The index of one of our devices."""

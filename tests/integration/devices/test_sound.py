@@ -21,6 +21,8 @@ from virtual_devices.canvas import Canvas
 from virtual_devices.errors import DeviceError
 from virtual_devices.sound import SoundDevice
 
+pytestmark = pytest.mark.alone
+
 MEETING_HZ, PEER_HZ = 440, 660
 WINDOW = 4800  # samples: 100 ms
 

@@ -9,7 +9,7 @@ from PIL import Image
 from tests.meeting import EmbeddedMeeting, Participant, ParticipantReport
 from tests.stamps import stamp
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 
 def _sees(name: str, report: ParticipantReport) -> bool:

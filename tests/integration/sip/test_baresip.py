@@ -15,7 +15,7 @@ from tests.peer.baresip import Baresip
 from tests.peer.listening import hears_tone
 from tests.stamps import stamp
 
-pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 BARESIP_HZ = 770.0
 

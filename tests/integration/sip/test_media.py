@@ -17,7 +17,7 @@ from tests.peer.listening import hears_tone
 from tests.peer.measured import MeasuredPeer
 from tests.stamps import stamp
 
-pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 PEER_HZ = 660.0
 
