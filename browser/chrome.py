@@ -209,6 +209,8 @@ class Chrome:
             options.add_argument(argument)
         options.add_experimental_option("excludeSwitches", list(chrome_flags.EXCLUDED_SWITCHES))
         options.add_experimental_option("prefs", dict(chrome_flags.PREFERENCES))
+        # chromedriver's own limit is a minute; ours is to be the first to end, or as long.
+        options.add_experimental_option("browserStartupTimeout", max(60, _START_TIMEOUT_S) * 1000)
         # The page is watched by its agent; waiting in chromedriver could not be broken off.
         options.page_load_strategy = "none"
         options.unhandled_prompt_behavior = "accept"

@@ -5,7 +5,6 @@ virtualization has to carry all of it.
 """
 
 import asyncio
-import contextlib
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.appliance.uml.machine import GUEST, HOST, UserModeMachine
+from tests.e2e.waiting import until
 from tests.library import library_directory
 from tests.meeting import EmbeddedMeeting, Participant
 from tests.meeting.options import MeetingOptions
@@ -29,7 +29,7 @@ pytestmark = [
 UNIT = "jibri-sip@1"
 MEETING_PORT = 18080
 """As setup.toml has it."""
-READY_S, UP_S, SEEN_S = 600, 180, 180
+READY_S, UP_S, SEEN_S, LEFT_S = 900, 180, 180, 60
 ALICE_HZ, PEER_HZ = 440, 660
 LOUD = 0.03
 FRAMES = 20
@@ -126,5 +126,8 @@ async def test_a_call_is_bridged_both_ways(
         assert int(users) >= 2
         await peer.hangup()
         await peer.wait_over()
-    with contextlib.suppress(KeyError):
-        assert [who.name for who in await meeting.occupants("demo")] == ["alice"]
+
+    async def there() -> list[str]:
+        return [who.name for who in await meeting.occupants("demo")]
+
+    await until(there, lambda names: names == ["alice"], "room that the peer has left", LEFT_S)
