@@ -15,7 +15,7 @@ fi
 systemd-tmpfiles --create jibri-sip.conf || [ "$JIBRI_SIP_KIND" = image ]
 
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-systemctl --quiet enable jibri-sip.target jibri-sip-machine.service jibri-sip-banner.timer
+systemctl --quiet enable jibri-sip.target jibri-sip-machine.service jibri-sip-banner.service
 [ ! -e /usr/lib/systemd/system/systemd-timesyncd.service ] || systemctl --quiet enable systemd-timesyncd.service
 if [ "$JIBRI_SIP_KIND" = image ]; then
   # On a server, the firewall is its administrator's: the rules lie ready there (jibri-sip-firewall.service).

@@ -17,7 +17,7 @@ cat >/etc/default/grub.d/jibri-sip.cfg <<'GRUB'
 GRUB_TIMEOUT=1
 GRUB_RECORDFAIL_TIMEOUT=1
 GRUB_CMDLINE_LINUX_DEFAULT=""
-GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200 panic=10"
+GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200 panic=10 systemd.show_status=auto"
 GRUB_TERMINAL="console serial"
 GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
 GRUB_DISABLE_OS_PROBER=true
@@ -37,7 +37,7 @@ terminal_output console serial
 set timeout=1
 menuentry "jibri_sip" {
   search --no-floppy --label root --set=root
-  linux /boot/vmlinuz-$kernel root=LABEL=root ro console=tty0 console=ttyS0,115200 panic=10
+  linux /boot/vmlinuz-$kernel root=LABEL=root ro console=tty0 console=ttyS0,115200 panic=10 systemd.show_status=auto
   initrd /boot/initrd.img-$kernel
 }
 MENU

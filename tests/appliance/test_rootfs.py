@@ -30,7 +30,7 @@ def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root file system's part that is ours, with the few programs of others that units name."""
     root = tmp_path_factory.mktemp("root")
-    shutil.copytree(ROOTFS, root, dirs_exist_ok=True)
+    shutil.copytree(ROOTFS, root, dirs_exist_ok=True, symlinks=True)
     shutil.copytree(ROOT / "packer" / "rootfs-image", root, dirs_exist_ok=True)
     for program in ("usr/sbin/nft", "usr/sbin/kamailio", "usr/sbin/kamcmd", "opt/jibri-sip/current/venv/bin/jibri-sip"):
         (root / program).parent.mkdir(parents=True, exist_ok=True)
@@ -131,3 +131,10 @@ def test_no_machine_of_ours_is_named() -> None:
     for file in (path for path in (ROOT / "packer").rglob("*") if path.is_file()):
         hosts = set(re.findall(r"https?://([\w.-]+)", file.read_text()))
         assert hosts <= {"deb.debian.org", "cloud.debian.org", "meet.example.org"}, file
+
+
+def test_the_banner_is_where_getty_looks() -> None:
+    """agetty(8) takes /run/issue.d only where there is no /etc/issue, and every Debian has one."""
+    link = ROOTFS / "etc/issue.d/50-jibri-sip.issue"
+    unit = (SYSTEM / "jibri-sip-banner.service").read_text()
+    assert str(link.readlink()) in unit
