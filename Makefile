@@ -20,6 +20,7 @@ test: setup lint ## lint, then all tests but the slow ones
 	@$(service) scripts/run-tests -m "not slow" $(ARGS)
 
 test-all: setup lint ## lint, then all tests but those of the appliance's image
+	@scripts/build-pjproject --sanitized >/dev/null
 	@$(service) scripts/run-tests -m "not appliance" $(ARGS)
 
 test-appliance: setup ## as root: build the image and try it in virtual machines (an hour and more without KVM)

@@ -130,6 +130,7 @@ def server_context(certificate: Certificate) -> ssl.SSLContext:
     ("kind", "told"),
     [
         ("name", "not for the name that was called"),
+        ("null", "not for the name that was called"),
         ("authority", "no authority that we trust"),
         ("expired", "expired"),
     ],
@@ -141,6 +142,7 @@ async def test_bad_certificates_of_servers(
     stranger = Authority(tmp_path_factory.mktemp("stranger"), "stranger")
     shown = {
         "name": lambda: authority.certificate("other.example.com"),
+        "null": lambda: authority.certificate("other.example.com", "localhost\0.other.example.com"),
         "authority": lambda: stranger.certificate("localhost"),
         "expired": lambda: authority.certificate("localhost", expired=True),
     }[kind]()
