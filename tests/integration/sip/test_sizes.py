@@ -74,7 +74,7 @@ async def arrival_s(gateway: Gateway, callee: RawCaller) -> tuple[float, str]:
 
 
 async def test_our_messages_fit_into_udp(gateway: Gateway, callee: RawCaller) -> None:
-    """INVITE and BYE stay under 1,300 bytes, with a name and a room as long as they mostly are, and keys for SRTP.
+    """INVITE, re-INVITE and BYE stay under 1,300 bytes, with a name and a room as long as they are, and keys for SRTP.
 
     40 bytes are left for addresses that are longer than those of loopback.
     """
@@ -85,11 +85,29 @@ async def test_our_messages_fit_into_udp(gateway: Gateway, callee: RawCaller) ->
     assert invite.count("a=crypto:") == len(re.findall("m=(?:audio|video)", invite))
     callee.respond(invite, "200 OK", sdp(AUDIO, VIDEO))
     await callee.awaited("ACK")
+    changed = asyncio.create_task(call.set_video(video=False))
+    invite = await callee.awaited("INVITE")
+    sizes["re-INVITE"] = callee.octets
+    callee.respond(invite, "200 OK", sdp(AUDIO, "m=video 0 RTP/AVP 97"))
+    assert await changed == 200
+    await callee.awaited("ACK")
     await call.hangup(480, "The meeting has ended for everybody")
     bye = await callee.awaited("BYE")
     sizes["BYE"] = callee.octets
     callee.respond(bye, "200 OK")
     assert max(sizes.values()) <= _UDP_LIMIT - 40, sizes
+
+
+async def test_large_response_stays_on_udp(gateway: Gateway) -> None:
+    """A 200 with an offer goes back by UDP, where its INVITE came from, however large the way's record makes it."""
+    async with RawCaller(gateway.endpoint.ports.udp) as caller:
+        route = ", ".join(f"<sip:proxy-{n}.example.com;transport=udp;lr>" for n in range(20))
+        caller.request("INVITE", headers={"Record-Route": route})
+        call = await gateway.take()
+        await call.answer()
+        assert (await caller.response())[0] == 200
+        assert caller.octets > _UDP_LIMIT
+        await call.hangup()
 
 
 async def test_large_request_without_tcp(gateway: Gateway, callee: RawCaller) -> None:
