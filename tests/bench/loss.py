@@ -154,8 +154,8 @@ async def _alone(directory: Path, picture: Picture) -> AsyncIterator[Pair]:
 
 
 def _lines(network: LossyNetwork, loss: float, burst: float, seed: int) -> None:
-    network.set("out", Line(loss, burst, _DELAY_MS, seed))
-    network.set("in", Line(loss, burst, _DELAY_MS, seed + 1000))
+    network.set("out", Line(loss=loss, burst=burst, delay_ms=_DELAY_MS, seed=seed))
+    network.set("in", Line(loss=loss, burst=burst, delay_ms=_DELAY_MS, seed=seed + 1000))
 
 
 def _frozen_s(seen: Seen, began_ms: float, ended_ms: float) -> float:
