@@ -56,11 +56,12 @@ class Transfers:
             DestinationInvalid: not an address to call, or one with header fields other than Replaces.
             DestinationNotAllowed: dial_out.allow does not have it.
         """
-        address = target(refer_to)
-        uri = destination(address, self._allowed).uri
-        facts = Facts("", uri, "", message.SipUri.parse(uri), {}, video=True)
+        called = destination(target(refer_to), self._allowed)
+        port = f":{called.port}" if called.port is not None else ""
+        remote = f"{'sips' if called.secure else 'sip'}:{called.user}@{called.host}{port}"
+        facts = Facts("", remote, "", message.SipUri.parse(called.uri), {}, video=True)
         leg, call = self._begin(before, "outgoing", facts)
-        log.info("call_handed_on", to=uri)
+        log.info("call_handed_on", to=called.uri)
         tell(HandedOn(call))
         return leg
 

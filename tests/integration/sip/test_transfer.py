@@ -54,7 +54,7 @@ async def test_blind_transfer(generous: Gateway) -> None:
     """202, the new party is called with sound and picture, and the old one is told how it goes until it is up."""
     async with up(generous) as session, RawPeer(generous.endpoint.ports.udp) as room:
         await bridged(session.call)
-        assert await refer(session.peer, f"<sip:room-7@{room.local}>") == 202
+        assert await refer(session.peer, f"<sip:room-7@{room.local};transport=udp>") == 202
         successor = await handed_on(session.call)
         assert successor.direction == "outgoing"
         assert successor.remote_uri == f"sip:room-7@{room.local}"
