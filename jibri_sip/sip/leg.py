@@ -384,6 +384,9 @@ class Leg(pj.Call):
             transport.mark_media(self._keep_strangers_out(media), self._wiring.dscp_video)
             if self._up and media.dir & pj.PJMEDIA_DIR_ENCODING:
                 self._connect_video(media)
+        # The peer's limits hold from the first picture on.
+        with contextlib.suppress(pj.Error):
+            self.steer(time.monotonic())
 
     def _keep_strangers_out(self, media: "_Media") -> tuple[int, ...]:
         """Returns the stream's own sockets."""

@@ -89,6 +89,12 @@ async def test_bandwidth_of_the_offer(gateway: Gateway, bandwidth: str, most: in
         assert state.target_bps <= state.limit_bps
 
 
+async def test_bandwidth_of_the_session(gateway: Gateway) -> None:
+    """`b=` above the media sections is for sound and headers too."""
+    async with dialog(gateway, session_bandwidth="AS:500") as (_, call, _, _):
+        assert 380_000 < (await rate(call)).limit_bps < 440_000
+
+
 async def test_level_of_the_peer(gateway: Gateway) -> None:
     """A peer of H.264 level 1.3 (396 macroblocks, 768 kbit/s) gets a picture of that size, whole and undistorted."""
     async with MeasuredPeer(width=320, height=180, fps=5, bitrate=100_000, level=13) as peer:

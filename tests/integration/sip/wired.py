@@ -27,12 +27,20 @@ async def stream(
 
 @asynccontextmanager
 async def dialog(
-    gateway: Gateway, *kinds: str, mux: bool = False, profile: str = "RTP/AVP", bandwidth: str = ""
+    gateway: Gateway,
+    *kinds: str,
+    mux: bool = False,
+    profile: str = "RTP/AVP",
+    bandwidth: str = "",
+    session_bandwidth: str = "",
 ) -> AsyncIterator[tuple[Wire, Call, str, RawCaller]]:
     """The same, with its caller. `kinds` of feedback, and a `bandwidth` such as `AS:400`, go into the media section."""
     async with RawCaller(gateway.endpoint.ports.udp) as caller, Wire(mux=mux, profile=profile) as line:
         first, _, rest = line.media(*kinds).partition("\n")
-        caller.request("INVITE", sdp(AUDIO, first + (f"\nb={bandwidth}\n" if bandwidth else "\n") + rest))
+        offer = sdp(AUDIO, first + (f"\nb={bandwidth}\n" if bandwidth else "\n") + rest)
+        if session_bandwidth:
+            offer = offer.replace("t=0 0\r\n", f"b={session_bandwidth}\r\nt=0 0\r\n", 1)
+        caller.request("INVITE", offer)
         call = await gateway.take()
         await call.answer()
         _, answer = await caller.response()
