@@ -102,7 +102,7 @@ async def test_under_loss(gateway: Gateway, tmp_path: Path) -> None:
         seen = devices.seen()
         assert network.counts("out")[1] > 3
         assert seen.corrupt == 0
-        assert seen.frames > 8
+        assert seen.frames > 2
         assert seen.longest_gap_ms < 4000
         await call.hangup()
 
