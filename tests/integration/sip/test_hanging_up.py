@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.sip.conftest import Gateway
 from tests.integration.sip.raw_calls import both, bridged
-from tests.peer.measured import MeasuredPeer
+from tests.peer.measured import MeasuredPeer, PeerError
 from tests.peer.raw_peer import RawPeer
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
@@ -50,6 +50,30 @@ async def test_hung_up_while_packets_are_sent() -> None:
             await peer.wait_up()
             await asyncio.sleep(0.3 + number % 7 / 50)
             await (peer if number % 2 else call).hangup()
+            await peer.wait_over()
+            await call.wait_ended()
+            peer.forget_events()
+    await gateway.endpoint.close()
+
+
+@pytest.mark.slow
+async def test_hung_up_by_both_at_once() -> None:
+    """The peer's BYE comes while ours is made: PJSIP handles it in the middle of stopping the picture, and lives.
+
+    One in some hundred ends meets it so.
+    """
+    gateway = Gateway()
+    await gateway.endpoint.start()
+    async with MeasuredPeer(width=320, height=180, fps=30, bitrate=300_000) as peer:
+        for number in range(2 * _ENDS):
+            await peer.call(gateway.uri)
+            call = await gateway.take()
+            await call.answer()
+            await peer.wait_up()
+            await asyncio.sleep(number % 11 / 50)
+            # The peer has no call any more where ours was first.
+            _, refused = await asyncio.gather(call.hangup(), peer.hangup(), return_exceptions=True)
+            assert refused is None or isinstance(refused, PeerError)
             await peer.wait_over()
             await call.wait_ended()
             peer.forget_events()
