@@ -12,21 +12,19 @@ LABEL=root  /          ext4  defaults,noatime,errors=remount-ro,x-systemd.growfs
 LABEL=ESP   /boot/efi  vfat  umask=0077,nofail,x-systemd.device-timeout=60                                 0 2
 FSTAB
 install -d /boot/efi
-# The distribution's own mirrors, whatever built this.
+# The distribution's own mirrors, as its package of apt names them, whatever built this.
+examples=/usr/share/doc/apt/examples
 rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
-cat >/etc/apt/sources.list.d/debian.sources <<SOURCES
-Types: deb
-URIs: http://deb.debian.org/debian
-Suites: $VERSION_CODENAME $VERSION_CODENAME-updates
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-
-Types: deb
-URIs: http://deb.debian.org/debian-security
-Suites: $VERSION_CODENAME-security
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-SOURCES
+if [ -r "$examples/debian.sources" ]; then
+  sed -e '/^#/d' -e 's/^Components:.*/Components: main/' "$examples/debian.sources"
+else
+  awk '$1 == "deb" { printf "Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n\n", $2, $3,
+    "/usr/share/keyrings/debian-archive-keyring.gpg" }' "$examples/sources.list"
+fi >/etc/apt/sources.list.d/debian.sources
+grep -q '^URIs:' /etc/apt/sources.list.d/debian.sources || {
+  echo "60-machine: $examples does not say where Debian's packages are" >&2
+  exit 1
+}
 rm -f /etc/apt/apt.conf.d/99mmdebstrap /etc/apt/apt.conf.d/*proxy*
 systemctl --quiet enable systemd-networkd.service systemd-resolved.service ssh.service
 systemctl --quiet mask e2scrub_reap.service

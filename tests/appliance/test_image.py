@@ -53,8 +53,11 @@ def test_packages_come_from_the_distribution(prepared: Path) -> None:
     assert names(prepared, "/etc/apt/sources.list.d") == {"debian.sources"}
     assert "sources.list" not in names(prepared, "/etc/apt")
     lines = read(prepared, "cat /etc/apt/sources.list.d/debian.sources").splitlines()
-    hosts = {line.split("/")[2] for line in lines if line.startswith("URIs:")}
-    assert hosts == {"deb.debian.org"}
+    files = (f"cat /usr/share/doc/apt/examples/{name}" for name in ("debian.sources", "sources.list"))
+    examples = "".join(read(prepared, file) for file in files)
+    uris = [line.removeprefix("URIs: ") for line in lines if line.startswith("URIs:")]
+    assert uris
+    assert all(uri in examples for uri in uris)
     assert not names(prepared, "/var/lib/apt/lists")
 
 

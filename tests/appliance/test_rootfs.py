@@ -127,10 +127,10 @@ def test_settings_of_the_machine_are_the_defaults() -> None:
 
 
 def test_no_machine_of_ours_is_named() -> None:
-    """What goes into the image names no mirror but the distribution's, and no directory of a build."""
+    """What goes into the image names no mirror, and no directory of a build."""
     for file in (path for path in (ROOT / "packer").rglob("*") if path.is_file()):
         hosts = set(re.findall(r"https?://([\w.-]+)", file.read_text()))
-        assert hosts <= {"deb.debian.org", "cloud.debian.org", "meet.example.org"}, file
+        assert hosts <= {"cloud.debian.org", "meet.example.org"}, file
 
 
 def test_the_banner_is_where_getty_looks() -> None:
