@@ -124,9 +124,7 @@ async def test_echo(gateway: Gateway, peer: MeasuredPeer) -> None:
     assert await hears(peer, PEER_HZ)
     assert report.tones[gateway_devices.TONE_HZ] < 0.02
     assert report.video.intact > 10
-    # Its own stamps went to us and back: at least twice the way.
-    assert report.video.latency_ms_p50 is not None
-    assert report.video.latency_ms_p50 > 50
+    assert report.video.fps < 20, "the peer's own pictures come 15 times a second, ours 30 times"
     await call.hangup()
     await peer.wait_over()
 
