@@ -20,15 +20,14 @@ class BuildWithDevices(build_py):
         sys.path.insert(0, str(HERE))
         from virtual_devices.native.build import build  # noqa: PLC0415  (cffi is there only while building)
 
-        # By their paths: a package that imports PJSIP's module is not to be imported here.
-        rooms = [runpy.run_path(str(HERE / "jibri_sip" / "sip" / name / "build.py")) for name in ("door", "native")]
+        # By its path: a package that imports PJSIP's module is not to be imported here.
+        sip = runpy.run_path(str(HERE / "jibri_sip" / "sip" / "build.py"))
 
         pjproject = os.environ.get("PJPROJECT_DIR") or subprocess.check_output(
             [HERE / "scripts" / "build-pjproject"], text=True
         )
         build(Path(pjproject.strip()))
-        for room in rooms:
-            room["build"](Path(pjproject.strip()))
+        sip["build"](Path(pjproject.strip()))
         super().run()
 
 

@@ -2,6 +2,7 @@
 #ifndef JIBRI_SIP_DOOR_H
 #define JIBRI_SIP_DOOR_H
 
+/* cffi: begin */
 /* Opens the door, on the PJSIP thread, once PJSUA is initialised. From then on door_judge is asked about each
  * request that belongs to no dialog. `refusal_text` goes into the Warning header field (RFC 3261 section 20.43) of
  * each 488, `retry_after_s` into each 486 and 503 without one. Returns PJSIP's status, 0 for success. */
@@ -42,10 +43,6 @@ int door_try_tcp_first(int transport, int timeout_ms);
  * even its header fits, its connection ends. On the PJSIP thread, once PJSUA is initialised. Returns PJSIP's status. */
 int door_refuse_oversize(void);
 
-/* Whether this request is not let in; it has its answer then, if it gets one. */
-struct pjsip_rx_data;
-int door_turns_away(struct pjsip_rx_data *rdata);
-
 /* From now on OPTIONS is answered with this description, and Accept names the bodies that we read. On the PJSIP thread,
  * once PJSUA is initialised. Returns PJSIP's status, 0 for success. */
 int door_tell_capabilities(const char *sdp);
@@ -55,5 +52,10 @@ void door_withdraw(const char *name);
 
 /* From now on our messages have the short names of header fields (RFC 3261 section 7.3.3). On the PJSIP thread. */
 void door_write_compact(void);
+/* cffi: end */
+
+/* Whether this request is not let in; it has its answer then, if it gets one. */
+struct pjsip_rx_data;
+int door_turns_away(struct pjsip_rx_data *rdata);
 
 #endif

@@ -6,7 +6,7 @@ So call Cisco's Unified CM by default, and Polycom's DMA behind an SBC.
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -46,11 +46,37 @@ def offered(text: str) -> list[str]:
 
 
 @asynccontextmanager
+async def invited(
+    gateway: Gateway, offer: str = "", headers: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[RawCaller, Call]]:
+    """A call that has just come in, without an offer if none is given; it is ended if the test has not ended it."""
+    async with RawCaller(gateway.endpoint.ports.udp) as caller:
+        caller.request("INVITE", offer, headers)
+        call = await gateway.take()
+        yield caller, call
+        if call.ended is None:
+            await call.hangup()
+            await call.wait_ended()
+
+
+@asynccontextmanager
+async def first_offer(gateway: Gateway) -> AsyncIterator[tuple[RawCaller, Call, dict[str, str]]]:
+    """A call whose peer requires 100rel, once our offer is in the 183; and the header fields of its PRACK."""
+    async with invited(gateway, headers=_REQUIRES) as (caller, call):
+        await call.ring()
+        await caller.response(final=False)
+        code, text = await caller.response(final=False)
+        assert (code, offered(text)) == (183, ["audio", "video"])
+        assert "Require: 100rel" in text
+        number = re.search(r"(?m)^RSeq: (\d+)", text)
+        assert number is not None
+        yield caller, call, {"RAck": f"{number[1]} 1 INVITE"}
+
+
+@asynccontextmanager
 async def delayed_call(gateway: Gateway, answer: str) -> AsyncIterator[tuple[RawCaller, Call]]:
     """A call without an offer that is up, its answer in ACK."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller:
-        caller.request("INVITE")
-        call = await gateway.take()
+    async with invited(gateway) as (caller, call):
         await call.ring()
         await call.answer()
         code, text = await caller.response()
@@ -58,8 +84,6 @@ async def delayed_call(gateway: Gateway, answer: str) -> AsyncIterator[tuple[Raw
         caller.request("ACK", answer)
         await event(call, Answered)
         yield caller, call
-        await call.hangup()
-        await call.wait_ended()
 
 
 async def reoffered(caller: RawCaller, answer: str) -> str:
@@ -100,18 +124,9 @@ async def test_offer_of_a_room_system(gateway: Gateway) -> None:
 
 async def test_offer_in_a_reliable_response(gateway: Gateway) -> None:
     """To a peer that insists the offer goes at once, reliably; media is agreed on before the 200 (RFC 3262)."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller:
-        caller.request("INVITE", headers=_REQUIRES)
-        call = await gateway.take()
-        await call.ring()
-        await caller.response(final=False)
-        code, text = await caller.response(final=False)
-        assert (code, offered(text)) == (183, ["audio", "video"])
-        assert "Require: 100rel" in text
-        number = re.search(r"(?m)^RSeq: (\d+)", text)
-        assert number is not None
+    async with first_offer(gateway) as (caller, call, rack):
         await call.answer()
-        caller.request("PRACK", sdp(AUDIO, VIDEO), {"RAck": f"{number[1]} 1 INVITE"})
+        caller.request("PRACK", sdp(AUDIO, VIDEO), rack)
         answers = [await caller.response(), await caller.response()]
         assert sorted(re.findall(r"(?m)^CSeq: (.*?)\r", "".join(text for _, text in answers))) == [
             "1 INVITE",
@@ -122,21 +137,12 @@ async def test_offer_in_a_reliable_response(gateway: Gateway) -> None:
         caller.request("ACK")
         assert await event(call, Answered)
         await media(call, audio=True, video=True)
-        await call.hangup()
-        await call.wait_ended()
 
 
 async def test_prack_without_an_answer(gateway: Gateway) -> None:
     """A peer that acknowledges the offer and does not answer it has another chance: it is in the 200, too."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller:
-        caller.request("INVITE", headers=_REQUIRES)
-        call = await gateway.take()
-        await call.ring()
-        await caller.response(final=False)
-        _, text = await caller.response(final=False)
-        number = re.search(r"(?m)^RSeq: (\d+)", text)
-        assert number is not None
-        caller.request("PRACK", headers={"RAck": f"{number[1]} 1 INVITE"})
+    async with first_offer(gateway) as (caller, call, rack):
+        caller.request("PRACK", headers=rack)
         assert (await caller.response())[0] == 200
         await call.answer()
         code, text = await caller.response()
@@ -144,15 +150,11 @@ async def test_prack_without_an_answer(gateway: Gateway) -> None:
         caller.sequence = 1
         caller.request("ACK", sdp(AUDIO, VIDEO))
         await media(call, audio=True, video=True)
-        await call.hangup()
-        await call.wait_ended()
 
 
 async def test_offer_to_a_peer_that_could_prack(gateway: Gateway) -> None:
     """One that does not insist is rung plainly, and has the offer in the 200."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller:
-        caller.request("INVITE", headers=_SUPPORTS)
-        call = await gateway.take()
+    async with invited(gateway, headers=_SUPPORTS) as (caller, call):
         await call.ring()
         await caller.response(final=False)
         code, text = await caller.response(final=False)
@@ -161,15 +163,11 @@ async def test_offer_to_a_peer_that_could_prack(gateway: Gateway) -> None:
         assert offered((await caller.response())[1]) == ["audio", "video"]
         caller.request("ACK", sdp(AUDIO, VIDEO))
         await media(call, audio=True, video=True)
-        await call.hangup()
-        await call.wait_ended()
 
 
 async def test_prack_that_never_comes(gateway: Gateway) -> None:
     """A peer that falls silent after the offer keeps nothing: the call can be given up at once."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller:
-        caller.request("INVITE", headers=_REQUIRES)
-        call = await gateway.take()
+    async with invited(gateway, headers=_REQUIRES) as (caller, call):
         await call.ring()
         await call.answer()
         await call.hangup(480, "No answer")
@@ -188,9 +186,7 @@ async def test_answer_without_video(gateway: Gateway, answer: str) -> None:
 @pytest.mark.parametrize("answer", ["", "v=0\r\nnonsense", "\0" * 40], ids=["none", "cut", "nulls"])
 async def test_ack_without_an_answer(gateway: Gateway, answer: str) -> None:
     """An ACK without an answer, or with one that nobody can read, ends the call soon, and the peer reads why."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller:
-        caller.request("INVITE")
-        call = await gateway.take()
+    async with invited(gateway) as (caller, call):
         await call.answer()
         assert (await caller.response())[0] == 200
         caller.request("ACK", answer)
@@ -206,24 +202,18 @@ async def test_ack_without_an_answer(gateway: Gateway, answer: str) -> None:
 
 async def test_late_answer(gateway: Gateway) -> None:
     """An ACK that takes its time finds the 200 sent again, and the call comes up."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller:
-        caller.request("INVITE")
-        call = await gateway.take()
+    async with invited(gateway) as (caller, call):
         await call.answer()
         for _ in range(3):
             assert (await caller.response())[0] == 200
         caller.request("ACK", sdp(AUDIO, VIDEO))
         await media(call, audio=True, video=True)
-        await call.hangup()
-        await call.wait_ended()
 
 
 @pytest.mark.slow
 async def test_ack_that_never_comes(gateway: Gateway) -> None:
     """After half a minute of 200s the call is given up with BYE, as RFC 3261 section 13.3.1.4 has it."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller:
-        caller.request("INVITE")
-        call = await gateway.take()
+    async with invited(gateway) as (caller, call):
         await call.answer()
         async with asyncio.timeout(40):
             while not (bye := await caller.received.get()).startswith("BYE "):
@@ -254,9 +244,7 @@ async def test_video_is_offered_again(gateway: Gateway) -> None:
 
 async def test_video_is_offered_to_an_audio_call(gateway: Gateway) -> None:
     """So it is when the peer had not asked for video, in an offer of its own."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller:
-        caller.request("INVITE", sdp(AUDIO))
-        call = await gateway.take()
+    async with invited(gateway, sdp(AUDIO)) as (caller, call):
         await call.answer()
         await caller.response()
         caller.request("ACK")
@@ -265,8 +253,6 @@ async def test_video_is_offered_to_an_audio_call(gateway: Gateway) -> None:
         await media(call, audio=True, video=True)
         assert offered(await reoffered(caller, sdp(AUDIO, _REFUSED_VIDEO))) == ["audio", "video"]
         await media(call, audio=True, video=False)
-        await call.hangup()
-        await call.wait_ended()
 
 
 async def test_hold_and_transfer_by_unified_cm(gateway: Gateway) -> None:

@@ -12,8 +12,7 @@ ROOT = Path(__file__).parents[3]
 _TESTS = ("test_pjsip_defects.py", "test_torture.py", "test_delayed_offer.py")
 _NOT = "long or never_comes or as_fast"
 _NATIVES = (
-    ("jibri_sip/sip/door/build.py",),
-    ("jibri_sip/sip/native/build.py",),
+    ("jibri_sip/sip/build.py",),
     ("-m", "virtual_devices.native.build"),
     ("-m", "tests.peer.native.build"),
 )
