@@ -25,6 +25,11 @@ OFFERS = {
     "format of 16 bits": sdp(AUDIO.replace("0 101", "0 101 65535 128")),
     # 0041
     "sixty-six keys": sdp(_SAVP + "".join(f"a=crypto:{n} {_KEY}\n" for n in range(1, 67))),
+    # 0047
+    "profile of DTLS without a fingerprint": sdp(AUDIO.replace("RTP/AVP", "UDP/TLS/RTP/SAVP"), VIDEO),
+    "profile of DTLS with a wrong fingerprint": sdp(
+        AUDIO.replace("RTP/AVP", "UDP/TLS/RTP/SAVP") + "a=fingerprint:sha-256 00:11\na=setup:actpass\n"
+    ),
     "sixty-six unknown keys": sdp(_SAVP + "".join(f"a=crypto:{n} UNKNOWN inline:{'A' * 40}\n" for n in range(1, 67))),
 }
 
@@ -36,7 +41,7 @@ async def test_offer(gateway: Gateway, offer: str) -> None:
         async with RawCaller(gateway.endpoint.ports.udp) as caller:
             caller.request("INVITE", body)
             code, text = await taken(gateway, caller)
-            assert code in {200, 400, 406, 488, 500}
+            assert code in {200, 400, 406, 480, 488, 500}
             caller.request("ACK")
             if code == 200:
                 caller.request("BYE")
