@@ -363,7 +363,7 @@ class Endpoint:
         leg = Leg(account, _NEW_CALL, self._wiring)
         self._adopt(call, leg, invite=invite, video=invite.video)
         try:
-            invite.send(leg, self._pj, account.uri)
+            invite.send(leg, account.uri)
         except pj.Error as error:
             self._forget(call)
             transport.explain_media(error, self._settings)

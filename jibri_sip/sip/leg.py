@@ -12,7 +12,7 @@ import pjsua2 as pj
 import structlog
 
 from jibri_sip.errors import GatewayError
-from jibri_sip.sip import codecs, native, slim, sources, transport
+from jibri_sip.sip import codecs, message, native, slim, sources, transport
 from jibri_sip.sip.certificates import Stack
 from jibri_sip.sip.door import Ice, media_sockets
 from jibri_sip.sip.events import Answered, CallEvent, Dtmf, Ended, Held, MediaUp, Resumed, Ringing
@@ -119,9 +119,17 @@ class Leg(pj.Call):
         self._emit = emit
         self._video = video
 
-    def offer_next(self) -> None:
-        """Have the description that is made next name what an offer of ours names."""
+    def offer_next(self, ask: Callable[[], None] = lambda: None) -> None:
+        """Have the description that is made next, for what `ask` does, name what an offer of ours names.
+
+        With STUN, ICE or a relay it is made later than it is asked for: once the addresses are known.
+        """
         self._offering.enter_context(codecs.offering(self._wiring.endpoint))
+        try:
+            ask()
+        except pj.Error:
+            self._offering.close()
+            raise
 
     def expect_prack(self) -> None:
         """Say that the INVITE has `Require: 100rel` (RFC 3262); before its first answer.
@@ -158,8 +166,7 @@ class Leg(pj.Call):
         if self.getInfo().remOfferer:
             self.answer(self.param(code))
             return
-        with codecs.offering(self._wiring.endpoint):
-            self.answer(self.param(code))
+        self.offer_next(lambda: self.answer(self.param(code)))
 
     def _answer_now(self) -> None:
         if self.isActive():
@@ -202,8 +209,7 @@ class Leg(pj.Call):
             video: whether the call is to have a picture.
         """
         self._video = video
-        with codecs.offering(self._wiring.endpoint):
-            self.reinvite(self.param())
+        self.offer_next(lambda: self.reinvite(self.param()))
         self._on_reply = on_reply
 
     def send_keyframe(self) -> None:
@@ -217,10 +223,7 @@ class Leg(pj.Call):
         param = pj.CallSendRequestParam()
         param.method = "INFO"
         param.txOption.contentType = "application/media_control+xml"
-        param.txOption.msgBody = (
-            '<?xml version="1.0" encoding="utf-8"?><media_control><vc_primitive><to_encoder>'
-            "<picture_fast_update/></to_encoder></vc_primitive></media_control>"
-        )
+        param.txOption.msgBody = message.PICTURE_FAST_UPDATE
         self.sendRequest(param)
 
     def steer(self, now: float) -> None:
@@ -270,6 +273,7 @@ class Leg(pj.Call):
             self._ringing(info)
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
             self._up = True
+            self._offering.close()
             self._emit(Answered())
             self._connect()
             self._tell_media()

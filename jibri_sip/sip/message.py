@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import unquote
 
+PICTURE_FAST_UPDATE = (
+    '<?xml version="1.0" encoding="utf-8"?><media_control><vc_primitive><to_encoder>'
+    "<picture_fast_update/></to_encoder></vc_primitive></media_control>"
+)
+"""Asks for a whole picture (RFC 5168)."""
 _URI = re.compile(
     r"(?P<scheme>sips?):(?:(?P<user>[^@:]*)(?::[^@]*)?@)?(?P<host>\[[^\]]+\]|[A-Za-z0-9_.-]+)"
     r"(?::(?P<port>\d{1,5}))?(?P<params>(?:;[^?]*)?)(?:\?.*)?",

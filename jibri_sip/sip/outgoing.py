@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pjsua2 as pj
 
-from jibri_sip.sip import codecs, message
+from jibri_sip.sip import message
 from jibri_sip.sip.events import Ended
 from jibri_sip.sip.leg import Leg
 from jibri_sip.sip.provider import Provider
@@ -40,7 +40,7 @@ class Invite:
         """Whose servers take it: the account's proxy, or the address' host."""
         return (self.provider and self.provider.proxy_host) or self.target.host
 
-    def send(self, leg: Leg, endpoint: pj.Endpoint, own_uri: str) -> None:
+    def send(self, leg: Leg, own_uri: str) -> None:
         """Send it; on the PJSIP thread.
 
         Raises:
@@ -52,8 +52,7 @@ class Invite:
             header = pj.SipHeader()
             header.hName, header.hValue = name, value
             param.txOption.headers.append(header)
-        with codecs.offering(endpoint):
-            leg.makeCall(self.uri, param)
+        leg.offer_next(lambda: leg.makeCall(self.uri, param))
 
 
 def is_of_server(event: Ended) -> bool:

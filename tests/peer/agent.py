@@ -19,7 +19,7 @@ from typing import Any
 import pjsua2 as pj
 
 from jibri_sip.sip import native
-from tests.peer import devices
+from tests.peer import devices, wire
 from tests.peer.ports import free_port
 from tests.peer.raw import spelled_out
 
@@ -129,6 +129,8 @@ class Agent:
             "resume": self._resume,
             "refer": self._refer,
             "keyframe": self._keyframe,
+            "fir": self._fir,
+            "tmmbr": self._tmmbr,
         }
 
     def start(self) -> None:
@@ -346,6 +348,18 @@ class Agent:
         param = pj.CallVidSetStreamParam()
         param.medIdx = -1
         self._live().vidSetStream(pj.PJSUA_CALL_VID_STRM_SEND_KEYFRAME, param)
+        return {}
+
+    def _fir(self, command: Json) -> Json:
+        call = self._live().getId()
+        ours, theirs = devices.sources(call)
+        devices.send_rtcp(call, wire.fir(theirs, int(command["number"]), ours))
+        return {}
+
+    def _tmmbr(self, command: Json) -> Json:
+        call = self._live().getId()
+        ours, theirs = devices.sources(call)
+        devices.send_rtcp(call, wire.tmmbr(theirs, 3, int(command["bps"]) >> 3, int(command["overhead"]), ours))
         return {}
 
     # The loop ------------------------------------------------------------------------------------

@@ -86,6 +86,28 @@ def seen() -> Seen:
     )
 
 
+def sources(call: int) -> tuple[int, int]:
+    """SSRCs of a call's picture: ours, and the other side's; on the PJSIP thread.
+
+    Raises:
+        ValueError: there is no picture.
+    """
+    ours, theirs = ffi.new("uint32_t *"), ffi.new("uint32_t *")
+    if lib.peer_sources(call, ours, theirs) != 0:
+        raise ValueError("no picture")
+    return ours[0], theirs[0]
+
+
+def send_rtcp(call: int, compound: bytes) -> None:
+    """Send RTCP the way that the call's picture goes, encrypted or relayed; on the PJSIP thread.
+
+    Raises:
+        ValueError: there is no picture, or no way.
+    """
+    if lib.peer_send_rtcp(call, compound, len(compound)) != 0:
+        raise ValueError("not sent")
+
+
 def as_json(report: Seen) -> dict[str, object]:
     """The report as plain values."""
     return asdict(report)

@@ -297,6 +297,14 @@ class MeasuredPeer:
         """Take the call back."""
         await self._do("resume")
 
+    async def ask_for_keyframe(self, number: int) -> None:
+        """Send a full intra request of this number (RFC 5104 section 4.3.1)."""
+        await self._do("fir", number=number)
+
+    async def limit(self, bps: int, *, overhead: int = 40) -> None:
+        """Ask for no more than so many bit/s, `overhead` bytes of each packet's headers in it (RFC 5104 4.2.1)."""
+        await self._do("tmmbr", bps=bps, overhead=overhead)
+
     async def refer(self, uri: str) -> None:
         """Ask the other side to call somebody else (RFC 3515)."""
         await self._do("refer", uri=uri)

@@ -61,14 +61,14 @@ def nack(media: int, *sequences: int) -> bytes:
     return feedback(RTPFB, NACK, media, b"".join(struct.pack("!HH", number, 0) for number in sequences))
 
 
-def fir(media: int, number: int) -> bytes:
+def fir(media: int, number: int, sender: int = OWN_SOURCE) -> bytes:
     """Ask for a keyframe."""
-    return feedback(PSFB, FIR, 0, struct.pack("!IBxxx", media, number))
+    return feedback(PSFB, FIR, 0, struct.pack("!IBxxx", media, number), sender)
 
 
-def tmmbr(media: int, exponent: int, mantissa: int, overhead: int) -> bytes:
+def tmmbr(media: int, exponent: int, mantissa: int, overhead: int, sender: int = OWN_SOURCE) -> bytes:
     """Ask for no more than mantissa * 2 ** exponent bit/s."""
-    return feedback(RTPFB, TMMBR, 0, struct.pack("!II", media, exponent << 26 | mantissa << 9 | overhead))
+    return feedback(RTPFB, TMMBR, 0, struct.pack("!II", media, exponent << 26 | mantissa << 9 | overhead), sender)
 
 
 def _parts(compound: bytes) -> Iterator[bytes]:

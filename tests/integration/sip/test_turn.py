@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
@@ -13,7 +12,8 @@ from pydantic import ValidationError
 
 from jibri_sip.config.network import NetworkSettings
 from jibri_sip.sip.settings import SipSettings
-from tests.integration.sip.conftest import Gateway, answered, gateway_with, offer, until
+from tests.integration.sip.conftest import answered, gateway_with, offer, until
+from tests.integration.sip.ways import BESIDE, FAR, PASSWORD, RTP, on_a_cable, relayed
 from tests.peer.measured import MeasuredPeer
 from tests.peer.netns import Net, cable, ip, masquerade, net
 from tests.peer.pcmu import PcmuSocket
@@ -22,22 +22,9 @@ from tests.peer.turn import USER, turn_server
 
 pytestmark = pytest.mark.asyncio
 
-PASSWORD = "turn pa$$"  # noqa: S105  (a test's)
-RTP: dict[str, Any] = {"rtp_port_first": 23200, "rtp_port_last": 23299}
 NEAR = "10.7.0.2"
 ROUTER_INSIDE = "10.7.0.1"
 ROUTER_OUTSIDE = "198.51.100.9"
-BESIDE = "198.51.100.7"
-FAR = "198.51.100.1"
-
-
-def relayed(port: int, directory: Path, transport: str = "udp") -> NetworkSettings:
-    """Settings to use this server as a relay."""
-    secret = directory / "turn-password"
-    secret.write_text(PASSWORD)
-    secret.chmod(0o600)
-    turn = {"server": f"127.0.0.1:{port}", "transport": transport, "user": USER, "password_file": str(secret)}
-    return NetworkSettings.model_validate({"ice": True, "turn": turn})
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -116,24 +103,12 @@ async def test_stun() -> None:
         await call.wait_ended()
 
 
-@asynccontextmanager
-async def on_a_cable(network: NetworkSettings) -> AsyncIterator[tuple[Gateway, Net]]:
-    """An endpoint with an address that is not loopback's, which ICE passes over, and a network beside it."""
-    ip("link", "set", "lo", "up")
-    with net() as far:
-        cable("near", "far", far)
-        ip("address", "add", f"{BESIDE}/24", "dev", "near")
-        ip("address", "add", f"{FAR}/24", "dev", "far", inside=far)
-        async with gateway_with(SipSettings(host=BESIDE, port=5060, network=network, trace=4, **RTP)) as gateway:
-            yield gateway, far
-
-
 @pytest.mark.own_network
 async def test_ice() -> None:
     """Two that can do ICE agree on a way, and picture and sound take it."""
     with structlog.testing.capture_logs() as log:
         async with (
-            on_a_cable(NetworkSettings(ice=True)) as (gateway, far),
+            on_a_cable(SipSettings(network=NetworkSettings(ice=True), trace=4)) as (gateway, far),
             MeasuredPeer(width=320, height=180, fps=10, ice=True, host=FAR, prefix=far.prefix) as peer,
         ):
             await peer.call(f"sip:demo@{BESIDE};transport=udp")
@@ -160,7 +135,7 @@ async def test_ice() -> None:
 async def test_peer_without_ice(turn: dict[str, str]) -> None:
     """Nothing checks who sends then: the filter does. A relay that is down is done without, after 8 s."""
     async with (
-        on_a_cable(NetworkSettings.model_validate({"ice": True, "turn": turn})) as (gateway, far),
+        on_a_cable(SipSettings(network=NetworkSettings.model_validate({"ice": True, "turn": turn}))) as (gateway, far),
         PcmuSocket("", far.udp(FAR)) as media,
         PcmuSocket(BESIDE) as stranger,
         RawCaller(5060, sock=far.udp(FAR)) as caller,

@@ -29,6 +29,8 @@ _DECLARATIONS = """
     double peer_take_gaps(void);
     void peer_time_bursts(double hz);
     unsigned peer_take_bursts(double *delays_ms, unsigned max);
+    int peer_sources(int call, uint32_t *ours, uint32_t *theirs);
+    int peer_send_rtcp(int call, const uint8_t *compound, unsigned size);
 """
 
 
@@ -62,10 +64,10 @@ def build(pjproject: Path) -> Path:
     ffi.set_source(
         MODULE,
         '#include "peer.h"',
-        sources=[str(HERE / "video.c"), str(HERE / "audio.c")],
+        sources=[str(HERE / name) for name in ("video.c", "audio.c", "feedback.c")],
         include_dirs=[str(HERE), str(HERE.parents[1] / "stamps")],
         extra_compile_args=[*_pkg_config(pjproject, "--cflags"), "-O2", "-Wall", "-Wextra", "-Wshadow", "-Werror"],
-        libraries=["pjmedia-videodev", "pjmedia-audiodev", "pjmedia", "pj", "m"],
+        libraries=["pjsua", "pjmedia-videodev", "pjmedia-audiodev", "pjmedia", "pj", "m"],
         library_dirs=[str(pjproject / "lib")],
         runtime_library_dirs=[str(pjproject / "lib")],
         py_limited_api=True,

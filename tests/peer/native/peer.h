@@ -57,6 +57,12 @@ void peer_time_bursts(double hz);
 /* Take up to `max` delays of bursts, in ms after the full second, heard since the last call. */
 unsigned peer_take_bursts(double *delays_ms, unsigned max);
 
+/* SSRCs of a call's picture, in both directions; 0, or -1 if there is none. On the PJSIP thread. */
+int peer_sources(int call, uint32_t *ours, uint32_t *theirs);
+
+/* Send RTCP the way that the call's picture goes, whatever that is; 0 for success. On the PJSIP thread. */
+int peer_send_rtcp(int call, const uint8_t *compound, unsigned size);
+
 /* Used by peer_register. */
 int peer_register_audio(void);
 int peer_register_video(unsigned width, unsigned height, unsigned fps);
