@@ -22,17 +22,21 @@ def speak_briefly(*, transfers: bool) -> None:
     native.lib.door_write_compact()
 
 
-def try_tcp_first(listener: int, timeout_s: float) -> None:
-    """Have requests that go by TCP for their size fall back to UDP where no connection comes about in time.
+def try_tcp_first(listener: int, connect_s: float, answer_s: float) -> None:
+    """Have requests that go by TCP for their size fall back to UDP where nothing comes of it in time.
 
     Args:
         listener: PJSUA's number of the TCP transport.
-        timeout_s: that time, in seconds. A peer that let it pass is not tried again for ten minutes.
+        connect_s: time for a connection to come about, in seconds.
+        answer_s: time for an INVITE to be answered by anything, in seconds from its beginning; on slow lines two round
+            trips and 200 ms from the connection.
+
+    A peer that let one of the two pass is not tried again for ten minutes.
 
     Raises:
         DoorError: there is no such transport.
     """
     native: Any = import_module("jibri_sip.sip.door._door")
-    status = native.lib.door_try_tcp_first(listener, int(timeout_s * 1000))
+    status = native.lib.door_try_tcp_first(listener, round(connect_s * 1000), round(answer_s * 1000))
     if status != 0:
         raise DoorError(f"PJSIP's status {status}")

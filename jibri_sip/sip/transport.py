@@ -25,6 +25,8 @@ _OS_ERRORS = 120_000
 """PJSIP's status for errno N is this plus N (PJ_ERRNO_START_SYS)."""
 _TCP_CONNECT_S = 0.7
 """How long a request that is too large for UDP waits for a TCP connection, before it goes by UDP after all."""
+_TCP_ANSWER_S = 0.9
+"""How long such an INVITE waits for any answer by TCP."""
 _DSCP_SHIFT = 2
 """The DSCP is the upper six bits of the IP header's octet."""
 
@@ -82,7 +84,6 @@ def listen(endpoint: pj.Endpoint, settings: SipSettings, *, port: int = 0) -> Po
         AddressUnavailable: this machine does not have the address.
     """
     host = settings.signalling_host or settings.host
-    beside = port != 0
     port = port or settings.port or _free_port(host)
     _, address = _create(endpoint, pj.PJSIP_TRANSPORT_UDP, _config(settings, port), host)
     udp = _port(address)
@@ -90,8 +91,7 @@ def listen(endpoint: pj.Endpoint, settings: SipSettings, *, port: int = 0) -> Po
     if settings.tcp:
         listener, where = _create(endpoint, pj.PJSIP_TRANSPORT_TCP, _config(settings, udp), host)
         tcp = _port(where)
-        if not beside:
-            try_tcp_first(listener, _TCP_CONNECT_S)
+        try_tcp_first(listener, _TCP_CONNECT_S, _TCP_ANSWER_S)
     if settings.tls is not None:
         config = _config(settings, settings.tls.port)
         _add_tls(config.tlsConfig, settings.tls)

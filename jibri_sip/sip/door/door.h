@@ -35,9 +35,10 @@ int door_add_server(const char *address, int port, int transport);
 void door_resolved(int query);
 
 /* From now on a request that PJSIP moves from UDP to TCP for its size (RFC 3261 section 18.1.1) goes by UDP after all
- * when no connection comes about within `timeout_ms`, and at once for the next ten minutes. `transport` is PJSUA's
- * number of the TCP listener. On the PJSIP thread. Returns PJSIP's status, 0 for success. */
-int door_try_tcp_first(int transport, int timeout_ms);
+ * when no connection comes about within `connect_ms`, and at once for the next ten minutes; so does an INVITE that has
+ * no answer at all within `answer_ms`, both from its beginning. `transport` is PJSUA's number of the TCP listener. On
+ * the PJSIP thread. Returns PJSIP's status, 0 for success. */
+int door_try_tcp_first(int transport, int connect_ms, int answer_ms);
 
 /* From now on a request over TCP or TLS that is larger than PJSIP's buffer is answered 513 and passed over; where not
  * even its header fits, its connection ends. On the PJSIP thread, once PJSUA is initialised. Returns PJSIP's status. */

@@ -1,6 +1,7 @@
 """SIP and RTP over IPv6 (RFC 3261, RFC 8866 section 5.7), to loopback; the other version of IP beside it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,7 +9,9 @@ import pytest_asyncio
 
 from jibri_sip.sip.settings import SipSettings
 from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.large import FALL_BACK_S, arrival_s, black_hole, dial, mute, read_head, stream_port
 from tests.integration.sip.raw_calls import both, bridged, hang_up
+from tests.peer.raw import RawCaller
 from tests.peer.raw_peer import RawPeer, sections
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -73,3 +76,24 @@ async def test_delayed_offer_over_ipv6(six: Gateway) -> None:
         peer.request("ACK", peer.describe(*both(peer)))
         assert (await bridged(call)).video
         await hang_up(call, peer)
+
+
+async def test_large_request_over_ipv6(six: Gateway) -> None:
+    """A large INVITE goes by TCP there, too, and by UDP where that is refused, or met with silence of either kind."""
+    async with RawCaller(six.endpoint.ports.udp, host="::1") as callee, stream_port(callee.local) as connections:
+        call = await dial(six, callee)
+        connection = await asyncio.wait_for(connections.get(), 5)
+        invite = await read_head(connection)
+        assert "Via: SIP/2.0/TCP [::1]" in invite
+        by_udp, callee.send = callee.send, lambda message: connection[1].write(message.encode())  # type: ignore[method-assign]
+        callee.respond(invite, "603 Decline")
+        assert (await call.wait_ended()).code == 603
+        assert callee.received.empty()
+        callee.send = by_udp  # type: ignore[method-assign]
+        connection[1].transport.abort()
+    for trouble in (black_hole, mute, contextlib.nullcontext):
+        async with RawCaller(six.endpoint.ports.udp, host="::1") as callee:
+            with trouble(callee.local):
+                elapsed, invite = await arrival_s(six, callee)
+                assert "Via: SIP/2.0/UDP [::1]" in invite
+                assert elapsed < FALL_BACK_S + 0.3

@@ -1,31 +1,29 @@
 """Large messages, ours and others': which transport they take, and what is too large (RFC 3261 section 18.1.1)."""
 
 import asyncio
-import contextlib
 import re
 import secrets
-import socket
 import ssl
 import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from jibri_sip.sip.call import Call
+from jibri_sip.sip.events import Answered
 from jibri_sip.sip.settings import SipSettings, Tls
 from tests.integration.sip.conftest import Gateway
-from tests.peer.raw import AUDIO, VIDEO, RawCaller, sdp, spelled_out
+from tests.integration.sip.large import FALL_BACK_S, arrival_s, black_hole, dial, mute, read_head, stream_port
+from tests.integration.sip.raw_calls import event
+from tests.peer.raw import AUDIO, VIDEO, RawCaller, sdp
 from tests.peer.raw_stream import RawStreamCaller
 from tests.running_gateway import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _NAME = "Besprechungsraum Zürich-Nord, 3. Stock (12 Personen)"
-_LARGE = {"X-Deployment": "d" * 300}
 _UDP_LIMIT = 1300
-_FALL_BACK_S = 1.0
 _MESSAGE_TOO_LARGE = 513
 
 
@@ -44,33 +42,6 @@ async def callee(gateway: Gateway) -> AsyncIterator[RawCaller]:
     """Somebody with a UDP port to call, whose TCP port is nobody's yet."""
     async with RawCaller(gateway.endpoint.ports.udp) as listening:
         yield listening
-
-
-@contextlib.contextmanager
-def black_hole(address: str) -> Iterator[None]:
-    """A TCP port that takes no connection and says nothing: its queue is full, so the kernel drops each SYN."""
-    host, _, port = address.rpartition(":")
-    with contextlib.ExitStack() as held:
-        listener = held.enter_context(socket.socket())
-        listener.bind((host, int(port)))
-        listener.listen(0)
-        for _ in range(4):
-            waiting = held.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex((host, int(port)))
-        yield
-
-
-async def arrival_s(gateway: Gateway, callee: RawCaller) -> tuple[float, str]:
-    """Dial with a large INVITE, and refuse it; after how many seconds it came by UDP, and its text."""
-    started = time.monotonic()
-    call = await gateway.endpoint.dial(f"sip:raw@{callee.local}", headers=_LARGE)
-    invite = await callee.awaited("INVITE")
-    elapsed = time.monotonic() - started
-    callee.respond(invite, "486 Busy Here")
-    await callee.awaited("ACK")
-    assert (await call.wait_ended()).code == 486
-    return elapsed, invite
 
 
 async def test_our_messages_fit_into_udp(gateway: Gateway, callee: RawCaller) -> None:
@@ -115,7 +86,7 @@ async def test_large_request_without_tcp(gateway: Gateway, callee: RawCaller) ->
     elapsed, invite = await arrival_s(gateway, callee)
     assert len(invite.encode()) > _UDP_LIMIT
     assert "Via: SIP/2.0/UDP" in invite
-    assert elapsed < _FALL_BACK_S
+    assert elapsed < FALL_BACK_S
 
 
 async def test_large_request_into_a_black_hole(gateway: Gateway, callee: RawCaller) -> None:
@@ -123,7 +94,7 @@ async def test_large_request_into_a_black_hole(gateway: Gateway, callee: RawCall
     with black_hole(callee.local):
         elapsed, invite = await arrival_s(gateway, callee)
         assert "Via: SIP/2.0/UDP" in invite
-        assert 0.5 < elapsed < _FALL_BACK_S
+        assert 0.5 < elapsed < FALL_BACK_S
         elapsed, _ = await arrival_s(gateway, callee)
         assert elapsed < 0.4
 
@@ -131,7 +102,7 @@ async def test_large_request_into_a_black_hole(gateway: Gateway, callee: RawCall
 async def test_cancelled_while_tcp_is_tried(gateway: Gateway, callee: RawCaller) -> None:
     """A call that is given up before its INVITE went anywhere is cancelled as soon as the peer may be told."""
     with black_hole(callee.local):
-        call = await gateway.endpoint.dial(f"sip:raw@{callee.local}", headers=_LARGE)
+        call = await dial(gateway, callee)
         await call.hangup()
         invite = await callee.awaited("INVITE")
         callee.respond(invite, "180 Ringing")
@@ -141,21 +112,85 @@ async def test_cancelled_while_tcp_is_tried(gateway: Gateway, callee: RawCaller)
         assert not (await asyncio.wait_for(call.wait_ended(), 5)).answered
 
 
-async def test_large_request_by_tcp(gateway: Gateway, callee: RawCaller) -> None:
-    """Where TCP is taken, a large INVITE comes by it, is answered there, and the call is up."""
-    connections: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
-    host, _, port = callee.local.rpartition(":")
-    server = await asyncio.start_server(lambda *pair: connections.put_nowait(pair), host, int(port))
-    async with server:
-        call = await gateway.endpoint.dial(f"sip:raw@{callee.local}", headers=_LARGE)
-        reader, writer = await asyncio.wait_for(connections.get(), 5)
-        invite = spelled_out((await reader.readuntil(b"\r\n\r\n")).decode())
-        assert "Via: SIP/2.0/TCP" in invite
+def via(message: str) -> tuple[str, str, str]:
+    """Transport, sent-by and branch of a request."""
+    found = re.search(r"(?m)^Via: SIP/2\.0/(\w+) ([^;]+);[^\r]*branch=([^;\r]+)", message)
+    assert found is not None
+    return found[1], found[2], found[3]
+
+
+async def test_large_request_to_a_mute_server(gateway: Gateway, callee: RawCaller) -> None:
+    """Where the connection is taken and nothing said, it goes by UDP within a second; the next one does not wait."""
+    with mute(callee.local):
+        elapsed, invite = await arrival_s(gateway, callee)
+        assert via(invite)[0] == "UDP"
+        assert 0.5 < elapsed < FALL_BACK_S + 0.3
+        elapsed, _ = await arrival_s(gateway, callee)
+        assert elapsed < 0.4
+
+
+async def test_mute_server_that_read_it_all_the_same(gateway: Gateway, callee: RawCaller) -> None:
+    """What comes by UDP is the very request that was sent by TCP: a server that got both sees one (RFC 3261 17.2.3)."""
+    async with stream_port(callee.local) as connections:
+        call = await dial(gateway, callee)
+        connection = await asyncio.wait_for(connections.get(), 5)
+        first = await read_head(connection)
+        again = await callee.awaited("INVITE")
+        assert [via(text)[0] for text in (first, again)] == ["TCP", "UDP"]
+        assert via(first)[1:] == via(again)[1:]
+        for name in ("Call-ID", "CSeq", "From", "To", "Contact"):
+            assert len({re.findall(f"(?m)^{name}: (.*?)\r", text)[0] for text in (first, again)}) == 1, name
+        # By UDP it comes again, as all does there, until it is answered.
+        assert via(await callee.awaited("INVITE")) == via(again)
+        callee.respond(again, "200 OK", sdp(AUDIO, VIDEO))
+        await callee.awaited("ACK")
+        assert await event(call, Answered)
+        await call.hangup()
+        callee.respond(await callee.awaited("BYE"), "200 OK")
+        await call.wait_ended()
+        connection[1].close()
+
+
+async def test_large_request_to_a_slow_server(gateway: Gateway, callee: RawCaller) -> None:
+    """Who says Trying by TCP has its time: the INVITE does not come by UDP as well."""
+    async with stream_port(callee.local) as connections:
+        call = await dial(gateway, callee)
+        connection = await asyncio.wait_for(connections.get(), 5)
+        invite = await read_head(connection)
+        by_udp, callee.send = callee.send, lambda message: connection[1].write(message.encode())  # type: ignore[method-assign]
+        callee.respond(invite, "100 Trying")
+        await asyncio.sleep(1.5)
         assert callee.received.empty()
-        callee.send = lambda message: writer.write(message.encode())  # type: ignore[method-assign]
         callee.respond(invite, "603 Decline")
         assert (await call.wait_ended()).code == 603
-        writer.close()
+        callee.send = by_udp  # type: ignore[method-assign]
+        connection[1].close()
+
+
+async def test_large_request_whose_connection_ends(gateway: Gateway, callee: RawCaller) -> None:
+    """Where the connection ends before any answer, it goes by UDP at once."""
+    async with stream_port(callee.local) as connections:
+        call = await dial(gateway, callee)
+        connection = await asyncio.wait_for(connections.get(), 5)
+        await read_head(connection)
+        connection[1].transport.abort()
+        invite = await callee.awaited("INVITE")
+        callee.respond(invite, "486 Busy Here")
+        assert (await call.wait_ended()).code == 486
+
+
+async def test_large_request_by_tcp(gateway: Gateway, callee: RawCaller) -> None:
+    """Where TCP is taken, a large INVITE comes by it, is answered there, and the call is up."""
+    async with stream_port(callee.local) as connections:
+        call = await dial(gateway, callee)
+        connection = await asyncio.wait_for(connections.get(), 5)
+        invite = await read_head(connection)
+        assert "Via: SIP/2.0/TCP" in invite
+        assert callee.received.empty()
+        callee.send = lambda message: connection[1].write(message.encode())  # type: ignore[method-assign]
+        callee.respond(invite, "603 Decline")
+        assert (await call.wait_ended()).code == 603
+        connection[1].close()
 
 
 async def taken(gateway: Gateway, caller: RawCaller, size: int) -> Call:
