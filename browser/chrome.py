@@ -1,9 +1,7 @@
 """Chrome on a display of ours: one fresh profile, sandbox on, no process and no file left afterwards."""
 
 import os
-import shlex
 import shutil
-import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +28,8 @@ _PASSED_ON = (
 _TMPDIR_CHARS = 48
 _START_TIMEOUT_S = round(30 * PATIENCE)
 _WATCH_S = 0.1
+_LAUNCHER = Path(__file__).with_name("launch")
+"""Not made where the profile is: nothing can be executed in /run (noexec, as initramfs-tools mounts it)."""
 _PID_FILE = "chrome.pid"
 
 
@@ -84,8 +84,8 @@ class Chrome:
         programs = self._check()
         try:
             directory = self._make_directory()
-            self._process = Chromedriver(programs["chromedriver"], self._environment(directory), self._log)
-            options = self._options(directory, programs["chromium"])
+            self._process = Chromedriver(programs["chromedriver"], self._environment(directory, programs), self._log)
+            options = self._options(directory)
             try:
                 with _ended_with(directory / _PID_FILE, self._process):
                     self._driver = Driver(self._process.url, options, self.alive, timeout)
@@ -174,6 +174,12 @@ class Chrome:
             if path is None:
                 raise ChromeNotStarted(kind, f"{program} was not found", f"install {package}")
             found[name] = path
+        if not os.access(_LAUNCHER, os.X_OK):
+            raise ChromeNotStarted(
+                "chromium-missing",
+                f"{_LAUNCHER} cannot be executed",
+                "install the gateway anew, on a file system that is not mounted with noexec",
+            )
         return found
 
     def _make_directory(self) -> Path:
@@ -190,7 +196,7 @@ class Chrome:
     def _mark(self) -> str:
         return f"JIBRI_SIP_BROWSER={self._directory}\0"
 
-    def _environment(self, directory: Path) -> dict[str, str]:
+    def _environment(self, directory: Path, programs: Mapping[str, str]) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         return {
             # Without a bus of the camera's, Chrome is not to look for the desktop's.
@@ -199,12 +205,14 @@ class Chrome:
             **self._env,
             "HOME": str(directory / "home"),
             "TMPDIR": str(self._temporary),
+            # For the launcher; the first is the mark by which Chrome's processes are known, too.
             "JIBRI_SIP_BROWSER": str(directory),
+            "JIBRI_SIP_CHROMIUM": programs["chromium"],
         }
 
-    def _options(self, directory: Path, chromium: str) -> Options:
+    def _options(self, directory: Path) -> Options:
         options = Options()
-        options.binary_location = str(_launcher(directory, chromium))
+        options.binary_location = str(_LAUNCHER)
         for argument in chrome_flags.command_line(directory / "profile", self._size, self._flags):
             options.add_argument(argument)
         options.add_experimental_option("excludeSwitches", list(chrome_flags.EXCLUDED_SWITCHES))
@@ -218,21 +226,6 @@ class Chrome:
         return options
 
 
-def _launcher(directory: Path, chromium: str) -> Path:
-    """Write the program that chromedriver starts: Chrome, to be killed when chromedriver dies.
-
-    It leaves Chrome's process id, and hands Chrome what chromedriver would take away: a place for its complaints,
-    which is where chromedriver's own go.
-    """
-    launcher = directory / "launch"
-    launcher.write_text(
-        f"#!/bin/sh\necho $$ >{shlex.quote(str(directory / _PID_FILE))}\n"
-        f'exec {shlex.join([*DIES_WITH_PARENT, chromium])} "$@" 2>>"/proc/$PPID/fd/2"\n'
-    )
-    launcher.chmod(stat.S_IRWXU)
-    return launcher
-
-
 @contextmanager
 def _ended_with(chrome: Path, process: Chromedriver) -> Iterator[None]:
     """Kill chromedriver when Chrome dies in its start: it would wait for Chrome until the time-out."""
@@ -241,7 +234,8 @@ def _ended_with(chrome: Path, process: Chromedriver) -> Iterator[None]:
     def watch() -> None:
         while not done.wait(_WATCH_S):
             pid = chrome.read_text().strip() if chrome.exists() else ""
-            if pid and not process_tree.is_alive(int(pid)):
+            # A dead child without a process id left: the launcher itself was not to be executed.
+            if not process_tree.is_alive(int(pid)) if pid else process_tree.has_dead_child(process.pid):
                 process.kill()
                 return
 

@@ -27,6 +27,18 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(b") ")[2][:1] not in {b"Z", b"X"}
 
 
+def has_dead_child(parent: int) -> bool:
+    """Return whether a child of the process has ended, and the process has not taken note (a zombie)."""
+    for pid in _all_pids():
+        try:
+            state, of, *_ = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
+        except (OSError, ValueError):
+            continue
+        if state == b"Z" and int(of) == parent:
+            return True
+    return False
+
+
 def kill(session: int, mark: str, timeout: float = 2.0) -> list[int]:
     """Kill them all and wait until they are gone; return those that would not go in `timeout` seconds."""
     deadline = time.monotonic() + timeout

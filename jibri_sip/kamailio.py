@@ -5,6 +5,7 @@ How it goes about it stands in a file that is the same everywhere, packer/rootfs
 
 import ipaddress
 import json
+import math
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ ROUTING = Path("/usr/share/jibri-sip/kamailio.cfg")
 """Where the appliance has the part that is the same everywhere."""
 MOST_INSTANCES = 30
 """Kamailio asks no more than so many in turn about one call (its `max_branches`)."""
+MOST_WAITING = 12
+"""So many may be behind a proxy whose callers wait: `max_branches` has to last for the steps of waiting, too."""
 _DEBIAN_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  (compared with, not bound to)
 _TLS = """\
@@ -60,7 +63,14 @@ def render(instances: Sequence[Settings], directory: Path, routing: Path) -> Map
             remedy=f"Give it up to {MOST_INSTANCES}; a DNS SRV record spreads calls over several proxies (RFC 3263).",
         )
     files = {
-        "kamailio.cfg": "\n".join(_main(first, directory, routing)) + "\n",
+        "kamailio.cfg": "\n".join(
+            (
+                *_main(first, directory),
+                *_waiting(first.proxy.wait_s, len(targets)),
+                f"include_file {json.dumps(str(routing))}",
+            )
+        )
+        + "\n",
         "instances.list": "".join(f"1 sip:{target};transport=tcp\n" for target in targets),
     }
     if first.sip.tls.enabled:
@@ -90,7 +100,23 @@ def _own(instances: Sequence[Settings]) -> Iterator[str]:
         yield f"{_bracketed('127.0.0.1' if host in _EVERY_ADDRESS else host)}:{settings.sip.port}"
 
 
-def _main(settings: Settings, directory: Path, routing: Path) -> Iterator[str]:
+def _waiting(wait_s: int, instances: int) -> Iterator[str]:
+    """How callers wait while all instances are busy: each step, and each instance that is asked, takes a branch."""
+    if not wait_s:
+        return
+    if instances > MOST_WAITING:
+        raise ConfigInvalid(
+            f"callers cannot wait (proxy.wait_s) for one of {instances} instances",
+            remedy=f"Give a proxy up to {MOST_WAITING}, or leave proxy.wait_s away.",
+        )
+    step_s = math.ceil(wait_s / (MOST_INSTANCES - 2 * max(instances, 1)))
+    yield "#!define WITH_WAITING"
+    # Time for a step to be late on a machine that is busy.
+    for name, value in (("WAITING_S", wait_s), ("STEP_S", step_s), ("STEP_MS", (step_s + 20) * 1000)):
+        yield f'#!substdef "!{name}!{value}!g"'
+
+
+def _main(settings: Settings, directory: Path) -> Iterator[str]:
     proxy, access = settings.proxy, settings.sip.access
     addresses = list(_addresses(settings.sip.host))
     told = settings.sip.public_address or addresses[0]
@@ -122,7 +148,6 @@ def _main(settings: Settings, directory: Path, routing: Path) -> Iterator[str]:
         yield f"#!define TLS_FILE {json.dumps(str(directory / 'tls.cfg'))}"
     for address in dict.fromkeys((*addresses, "127.0.0.1")):
         yield from _listen(settings, address, told=told if address == addresses[0] else address)
-    yield f"include_file {json.dumps(str(routing))}"
 
 
 def _listen(settings: Settings, address: str, *, told: str) -> Iterator[str]:

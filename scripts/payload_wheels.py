@@ -1,4 +1,4 @@
-"""What scripts/build-payload does with wheels: pack a changed one, find what it needs, list all with their hashes."""
+"""What scripts/build-payload does with wheels: unpack, pack a changed one, find what it needs, list all with hashes."""
 
 import base64
 import csv
@@ -13,6 +13,16 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
+EXECUTABLE = 0o111
+
+
+def unpack(wheel: Path, tree: Path) -> None:
+    """Unpack a wheel; what can be executed stays so (zipfile's own extraction forgets it)."""
+    with zipfile.ZipFile(wheel) as archive:
+        for entry in archive.infolist():
+            file = Path(archive.extract(entry, tree))
+            if entry.external_attr >> 16 & EXECUTABLE:
+                file.chmod(0o755)
 
 
 def repack(tree: Path, directory: Path) -> None:
@@ -33,7 +43,7 @@ def repack(tree: Path, directory: Path) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as wheel:
         for file in [*files, record]:
             entry = zipfile.ZipInfo(file.relative_to(tree).as_posix(), EPOCH)
-            entry.external_attr = 0o100644 << 16
+            entry.external_attr = (0o100755 if file.stat().st_mode & EXECUTABLE else 0o100644) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             wheel.writestr(entry, file.read_bytes())
 
@@ -98,14 +108,18 @@ def hashes(directory: Path) -> str:
 
 def main(command: str, *paths: str) -> None:
     """The command line."""
-    if command == "repack":
+    if command == "unpack":
+        unpack(Path(paths[0]), Path(paths[1]))
+    elif command == "repack":
         repack(Path(paths[0]), Path(paths[1]))
     elif command == "needed":
         sys.stdout.write(needed(Path(paths[0]), Path(paths[1])))
     elif command == "hashes":
         sys.stdout.write(hashes(Path(paths[0])))
     else:
-        raise SystemExit("usage: payload_wheels.py repack TREE DIRECTORY | needed LOCK WHEEL | hashes DIRECTORY")
+        raise SystemExit(
+            "usage: payload_wheels.py unpack WHEEL TREE | repack TREE DIRECTORY | needed LOCK WHEEL | hashes DIRECTORY"
+        )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class RunningProxy:
     Args:
         targets: `host:port` of the instances, instead of those that the configuration leads to.
         log_file: where its log goes.
-        config: TOML, without `[meeting]` and `[proxy]`.
+        config: TOML, without `[meeting]`; what stands in it first belongs to `[proxy]`.
     """
 
     def __init__(self, targets: list[str], log_file: Path, config: str = "") -> None:

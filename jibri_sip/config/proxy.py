@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field
 from jibri_sip.config.types import Port, Section
 
 _MOST_PORT = 65535
+_LONGEST_WAIT_S = 120
+"""Callers' own proxies give up after three minutes (RFC 3261, timer C), set-up included."""
 
 
 def _instance(value: str) -> str:
@@ -33,6 +35,13 @@ class ProxySettings(Section):
     )
     port: Port = Field(default=5060, description="UDP and TCP port on which it takes calls, at `sip.host`.")
     tls_port: Port = Field(default=5061, description="TLS port, if `sip.tls.enabled`.")
+    wait_s: int = Field(
+        default=0,
+        ge=0,
+        le=_LONGEST_WAIT_S,
+        description="How long a caller waits for an instance while all are busy, hearing 182 Queued; then, or at once "
+        "where this is 0, it is told that they are (486). Up to 12 instances.",
+    )
     instances: Annotated[tuple[InstanceAddress, ...], Field(strict=False)] = Field(
         default=(),
         description='Instances on other machines that it sends calls to as well, as in `["192.0.2.11:5060"]`: their '

@@ -99,6 +99,16 @@ def test_several_machines(tmp_path: Path) -> None:
     check(tmp_path)
 
 
+@pytest.mark.parametrize(("instances", "wait_s", "step_s"), [(2, 30, 2), (2, 10, 1), (12, 120, 20)])
+def test_waiting(tmp_path: Path, instances: int, wait_s: int, step_s: int) -> None:
+    """Callers wait in steps that are as long as they have to be; without the setting nothing is loaded for it."""
+    made(tmp_path, f"[proxy]\nwait_s = {wait_s}\n", instances=instances)
+    assert f'#!substdef "!STEP_S!{step_s}!g"' in (tmp_path / "out" / "kamailio.cfg").read_text()
+    check(tmp_path)
+    made(tmp_path, "", instances=instances)
+    assert "WAIT" not in (tmp_path / "out" / "kamailio.cfg").read_text()
+
+
 @pytest.mark.parametrize(
     ("text", "instances", "said"),
     [
@@ -107,6 +117,8 @@ def test_several_machines(tmp_path: Path) -> None:
         ("[sip]\ntcp = false\n", 1, "the proxy speaks TCP"),
         ("", 31, "31 instances are too many"),
         ('[proxy]\ninstances = ["192.0.2.11"]\n', 1, "must be host:port"),
+        ("[proxy]\nwait_s = 10\n", 13, "callers cannot wait (proxy.wait_s) for one of 13 instances"),
+        ("[proxy]\nwait_s = 121\n", 1, "proxy.wait_s"),
     ],
 )
 def test_what_cannot_be(tmp_path: Path, text: str, instances: int, said: str) -> None:

@@ -74,7 +74,9 @@ def content_key(pjproject: Path) -> str:
 def compile_file(source: Path, directory: Path, flags: list[str]) -> Path:
     """Compiles one C file to an object file in the directory."""
     target = directory / f"{source.stem}.o"
-    run("cc", *FLAGS, *flags, "-c", str(source), "-o", str(target))
+    # Assertions and debug information name files: not by directories that are others each time and on each machine.
+    named = (f"-ffile-prefix-map={HERE.parents[1]}=.", f"-ffile-prefix-map={directory}=.")
+    run("cc", *FLAGS, *named, *flags, "-c", str(source), "-o", str(target))
     return target
 
 

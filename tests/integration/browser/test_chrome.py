@@ -1,6 +1,7 @@
 """Chrome's life: exact picture, nothing left behind, and a quick and clear error when something is killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,48 @@ def test_secrets_are_in_no_command_line_and_no_log(start_chrome: StartChrome, si
         assert "canary" not in Path(f"/proc/{pid}/cmdline").read_text()
     assert lines
     assert "canary" not in "\n".join(lines)
+
+
+def test_starts_where_nothing_can_be_executed(display: str, tmp_path: Path) -> None:
+    """As in /run, which Debian's initramfs mounts with noexec: profile and temporary files are there."""
+    program = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        from browser import Chrome
+
+        chrome = Chrome(Path(sys.argv[1]), {"DISPLAY": sys.argv[2]}, sys.argv[3:])
+        chrome.start(25)
+        print(chrome.version)
+        chrome.close()
+    """)
+    # As root of a namespace for the mount, as ourselves again for Chrome.
+    who = f"--map-user={os.getuid()} --map-group={os.getgid()}"
+    script = f'mount -t tmpfs -o noexec,mode=1777 tmpfs "$1" && shift && exec unshare --user {who} "$@"'
+    mounted = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", str(tmp_path))
+    done = subprocess.run(
+        [*mounted, sys.executable, "-c", program, str(tmp_path), display, *FAKE_DEVICES],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.match(r"\d+\.", done.stdout)
+
+
+def test_a_launcher_that_cannot_run_is_told_at_once(
+    display: str, profile_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Left alone, chromedriver would wait for a minute."""
+    launcher = tmp_path / "launch"
+    launcher.write_text("#!/nothing/there\n")
+    launcher.chmod(0o755)
+    monkeypatch.setattr("browser.chrome._LAUNCHER", launcher)
+    chrome = Chrome(profile_root, {"DISPLAY": display}, FAKE_DEVICES)
+    began = time.monotonic()
+    with pytest.raises(ChromeNotStarted):
+        chrome.start()
+    assert time.monotonic() - began < 10
 
 
 def test_sandbox_is_on(start_chrome: StartChrome, site: Site) -> None:

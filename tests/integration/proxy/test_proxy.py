@@ -129,6 +129,50 @@ async def test_two_calls_and_a_third(proxy: RunningProxy, slots: list[RunningSlo
     assert (await second.wait_over())["code"] == 200
 
 
+async def test_the_third_waits(logs: Path, peers: list[MeasuredPeer]) -> None:
+    """By policy: it hears 182, is served as soon as one is free, may give up, and is told 486 when its time is over."""
+    first, second, third = peers
+    async with (
+        RunningSlot(logs / "waiting-left.log") as left,
+        RunningSlot(logs / "waiting-right.log") as right,
+        RunningProxy([left.target, right.target], logs / "kamailio-waiting.log", "wait_s = 12\n") as proxy,
+    ):
+        to = f"sip:demo@127.0.0.1:{proxy.port}"
+        await first.call(to)
+        taken = await arrival([left, right])
+        await first.wait_up()
+        await second.call(to)
+        await arrival([right if taken is left else left])
+        await second.wait_up()
+        # Nobody goes: 486 after the time, and not before.
+        began = asyncio.get_running_loop().time()
+        await third.call(to)
+        assert (await third.wait_over(30))["code"] == 486
+        assert 11 <= asyncio.get_running_loop().time() - began <= 25
+        # One goes.
+        await third.call(to)
+        await asyncio.sleep(3)
+        await over(first)
+        assert await arrival([taken]) is taken
+        await third.wait_up()
+        await sees(third)
+        await sees(second)
+        # One that waits gives up; nothing of it is left behind.
+        async with RawCaller(proxy.port, host=OTHER) as caller:
+            caller.request("INVITE", sdp(AUDIO))
+            assert (await caller.response(final=False))[0] == 100
+            assert (await caller.response(final=False))[0] == 182
+            caller.request("CANCEL")
+            codes = {(await caller.response())[0] for _ in range(2)}
+            assert codes == {200, 487}
+            caller.request("ACK")
+        await over(third)
+        await taken.next("ended")
+        await asyncio.sleep(4)
+        assert taken.events.empty()
+        await over(second)
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_requests_within_a_call(
     proxy: RunningProxy, slots: list[RunningSlot], peers: list[MeasuredPeer], transport: str
