@@ -33,8 +33,9 @@ module:hook("muc-occupant-pre-join", function (event)
 		room:set_affiliation(true, jid.bare(stanza.attr.from), "member");
 		return;
 	end
-	local reply = st.error_reply(stanza, "auth", "registration-required", nil, room.jid):up();
-	reply:text_tag("lobbyroom", lobby_of(room), { xmlns = "http://jitsi.org/jitmeet" });
+	local reply = st.error_reply(stanza, "auth", "registration-required", nil, room.jid);
+	reply:text_tag("lobbyroom", lobby_of(room), { xmlns = "http://jitsi.org/jitmeet" }):up();
+	reply:text_tag("lobbyroom", lobby_of(room)); -- older libraries look here
 	event.origin.send(reply);
 	return true;
 end, -4); -- just before the MUC component's own refusal
