@@ -99,6 +99,8 @@ def test_room_configuration() -> None:
         ("r@conference.a.b.meet.x/nick", None, Place("https://meet.x", "a.b", "r")),
         ("r@Conference.Meet.X", "https://web.x/base", Place("https://web.x/base", "", "r")),
         ("r@meet.x", None, Place("https://meet.x", "", "r")),
+        ("b%c3%b6rse%202@conference.meet.x", None, Place("https://meet.x", "", "b\u00f6rse 2")),
+        ("a%252fb@conference.meet.x", None, Place("https://meet.x", "", "a%2fb")),
     ],
 )
 def test_places(jid: str, base_url: str | None, place: Place) -> None:
@@ -106,7 +108,9 @@ def test_places(jid: str, base_url: str | None, place: Place) -> None:
     assert place_of(jid, domain="meet.x", strip="conference.", base_url=base_url) == place
 
 
-@pytest.mark.parametrize("jid", ["", "room", "@conference.meet.x", "r@conference.elsewhere.y", "r@notmeet.x"])
+@pytest.mark.parametrize(
+    "jid", ["", "room", "@conference.meet.x", "r@conference.elsewhere.y", "r@notmeet.x", "%ff@conference.meet.x"]
+)
 def test_no_places(jid: str) -> None:
     """A room of another deployment is none of ours."""
     with pytest.raises(RoomInvalid):
