@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from jibri_sip.errors import GatewayError, Party
+from jibri_sip.errors import GatewayError
 from jibri_sip.session.facts import SessionFacts
 from jibri_sip.session.orders import ServiceOrder
 from jibri_sip.session.reasons import EndReason
@@ -81,9 +81,9 @@ class SessionNews:
 
     @property
     def should_retry(self) -> bool:
-        """Whether another instance is to try. Who is busy or declines is not to be rung by one after the other."""
+        """Whether another instance is to try."""
         failure = self.failure
-        return failure is not None and failure.retryable and failure.by is not Party.PEER
+        return failure is not None and failure.mendable_elsewhere
 
 
 class Observer(Protocol):

@@ -45,6 +45,14 @@ class EndReason:
         """Cause for the Reason header field of a BYE: 200 for a normal end, else what a response would have said."""
         return 200 if self.normal else self.sip_code
 
+    @property
+    def mendable_elsewhere(self) -> bool:
+        """Whether another instance may do better: what ails this box need not ail that one.
+
+        Who is busy or declines is not to be rung by one after the other.
+        """
+        return self.by is not Party.PEER and (self.retryable or self.scope is Scope.BOX)
+
     def as_json(self) -> dict[str, Any]:
         """Facts for the API and the log."""
         return {

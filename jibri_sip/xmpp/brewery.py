@@ -17,6 +17,7 @@ from jibri_sip.dial_plan import Login, Target, room_target
 from jibri_sip.errors import GatewayError
 from jibri_sip.session.news import Availability, Happening, InstanceNews, SessionNews
 from jibri_sip.session.orders import ServiceOrder
+from jibri_sip.session.reasons import EndReason
 from jibri_sip.xmpp.client import USUAL, Client, Pace, answer, refuse
 from jibri_sip.xmpp.rooms import place_of
 from jibri_sip.xmpp.stanzas import Action, Failure, Report, Request, Status, read, status_extension
@@ -140,7 +141,8 @@ class Breweries:
         except GatewayError as error:
             self._on_refused(error)
             _log.warning("order_refused", client=client.name, error=error.key, detail=error.message)
-            return Report(Status.OFF, request.sip_address, Failure.ERROR, should_retry=error.retryable)
+            elsewhere = EndReason.of(error).mendable_elsewhere
+            return Report(Status.OFF, request.sip_address, Failure.ERROR, should_retry=elsewhere)
         self._ordered[session.id] = _Ordered(client, orderer, request.sip_address, request.session_id)
         return Report(Status.PENDING, request.sip_address)
 

@@ -7,6 +7,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element, SubElement
 
@@ -17,6 +18,7 @@ from slixmpp.xmlstream.matcher import MatchXPath
 
 from jibri_sip import log
 from jibri_sip.config.control import MucSettings, XmppSettings
+from jibri_sip.errors import ConfigInvalid, FileUnreadable
 from jibri_sip.xmpp.stanzas import JIBRI_TAG, MUC, MUC_USER, room_configuration
 
 _log = log.logger("xmpp")
@@ -71,6 +73,14 @@ class Client(ClientXMPP):
         on_lost: called when the connection is gone for good: not resumed, though perhaps made anew.
         count: told of what happens to the connection, by Jibri's name of the counter.
         pace: how it is kept up.
+
+    Attributes:
+        name: of environment and host, for logs and the health API.
+        host: as it was given.
+        address: host and TCP port that it connects to.
+
+    Raises:
+        FileUnreadable, ConfigInvalid: `ca_file` cannot be used.
     """
 
     def __init__(
@@ -93,7 +103,7 @@ class Client(ClientXMPP):
         name, port = _address(host, login.port)
         self.host = host
         self.name = f"{settings.name}-{host}"
-        self._server = (name, port)
+        self.address = (name, port)
         self._mucs = settings.mucs
         self._extension = extension
         self._on_request = on_request
@@ -114,7 +124,7 @@ class Client(ClientXMPP):
         self.enable_direct_tls = False
         self.enable_starttls = security != "disabled"
         self.enable_plaintext = security != "required"
-        context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+        context = _context(settings.ca_file)
         if settings.trust_any_certificate:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -186,7 +196,7 @@ class Client(ClientXMPP):
     # The connection ------------------------------------------------------------------------------
 
     def _try(self) -> None:
-        self.connect(*self._server)
+        self.connect(*self.address)
         self._deadline = asyncio.get_running_loop().call_later(self._pace.session_within_s, self._too_late)
 
     def _too_late(self) -> None:
@@ -358,6 +368,20 @@ def answer(iq: _Stanza, element: Element) -> None:
     reply = iq.reply(clear=True)
     reply.set_payload(element)
     reply.send()
+
+
+def _context(authorities: Path | None) -> ssl.SSLContext:
+    """TLS that trusts these authorities, or the system's.
+
+    Raises:
+        FileUnreadable, ConfigInvalid: the file is not there or not readable, or holds no certificates.
+    """
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except ssl.SSLError:
+        raise ConfigInvalid(f"xmpp.ca_file {authorities} is no PEM file of certificates") from None
+    except OSError as error:
+        raise FileUnreadable(f"xmpp.ca_file {authorities}: {error.strerror}") from None
 
 
 def _address(host: str, port: int | None) -> tuple[str, int]:

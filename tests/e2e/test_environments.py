@@ -2,10 +2,11 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -114,12 +115,16 @@ def tables(meeting: EmbeddedMeeting, *deployments: Deployment) -> str:
 
 @asynccontextmanager
 async def running(
-    meeting: EmbeddedMeeting, log: Path, *deployments: Deployment, **sections: dict[str, Any]
+    meeting: EmbeddedMeeting,
+    log: Path,
+    *deployments: Deployment,
+    wait_for: Deployment | None = None,
+    sections: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> AsyncIterator[RunningGateway]:
-    """A gateway for them."""
+    """A gateway for them, which all of them see, or one of them that is named."""
     settings = {"dial_out": {"allow": ["*@127.0.0.1"]}, **sections}
     async with RunningGateway(meeting.base_url, settings, log, tables=tables(meeting, *deployments)) as gateway:
-        for each in deployments:
+        for each in deployments if wait_for is None else [wait_for]:
             await each.free()
         yield gateway
 
@@ -128,8 +133,12 @@ async def running(
 async def shared_gateway(
     meeting: EmbeddedMeeting, logs: Path, first: Deployment, second: Deployment
 ) -> AsyncIterator[RunningGateway]:
-    """A gateway for both."""
-    async with running(meeting, logs / "gateway.log", first, second) as gateway:
+    """A gateway for both; the second one's server is away at first, which keeps nobody from using the first one."""
+    second.wire.take_away()
+    async with running(meeting, logs / "gateway.log", first, second, wait_for=first) as gateway:
+        assert second.name not in second.jicofo.instances
+        second.wire.mend()
+        await second.free()
         yield gateway
 
 
@@ -226,7 +235,7 @@ async def test_account_of_the_instance(meeting: EmbeddedMeeting, alone: Deployme
     async with SipProvider("room7", "pa$$word") as provider:
         proxy = f"sip:127.0.0.1:{provider.port};lr"
         account = {"user": provider.account, "password": "pa$$word", "proxy": proxy}
-        async with running(meeting, logs / "account.log", alone, **{"sip.account": account}) as gateway:
+        async with running(meeting, logs / "account.log", alone, sections={"sip.account": account}) as gateway:
             await provider.registered(now=True)
             shown = (await gateway.status())["account"]
             assert (shown["address"], shown["registered"]) == (f"sip:{provider.account}", True)

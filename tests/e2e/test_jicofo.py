@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from jibri_sip.xmpp.client import USUAL
-from tests.e2e.waiting import in_state, until
+from tests.e2e.waiting import ended, in_state, until
 from tests.jicofo import BreweryServer, Jicofo, Wire
 from tests.jicofo.server import AUTH_DOMAIN, BREWERY, BREWERY_DOMAIN
-from tests.meeting import EmbeddedMeeting
+from tests.meeting import EmbeddedMeeting, Participant
 from tests.meeting.options import DOMAIN, MUC_DOMAIN
 from tests.peer.measured import MeasuredPeer
 from tests.running_gateway import RunningGateway
@@ -22,6 +22,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ACCOUNTS = {"focus": "f0cus", "jibri": "j1bri", "stranger": "5tranger"}
 ROOM = f"ordered@{MUC_DOMAIN}"
+ENCODED = "b%c3%b6rse%202"
+"""A room's name as it stands in the address of its MUC."""
 SOON_S = 15.0
 JIBRI = "{http://jitsi.org/protocol/jibri}jibri"
 
@@ -77,14 +79,15 @@ async def test_ordered_call(
     jicofo: Jicofo, gateway: RunningGateway, peer: MeasuredPeer, meeting: EmbeddedMeeting
 ) -> None:
     """Pending at once, busy meanwhile, on when it rings, off when the peer hangs up, idle again."""
-    session = await jicofo.order(ROOM, peer.uri, "Conference room 7")
+    session = await jicofo.order(f"{ENCODED}@{MUC_DOMAIN}", peer.uri, "Conference room 7")
     assert session.told == [("pending", None, None)]
     await jicofo.wait_for(lambda: not jicofo.instances["one"].idle)
     await jicofo.wait_for(lambda: session.state == "on")
     await peer.wait_up()
     facts = await in_state(gateway, "bridged")
     assert facts["direction"] == "dial-out"
-    [us] = await meeting.occupants("ordered")
+    assert facts["room"] == "b\u00f6rse 2"
+    [us] = await meeting.occupants(ENCODED)
     assert us.name
     assert "outbound-sip-jibri@" in us.presence
     await peer.hangup()
@@ -167,6 +170,27 @@ async def test_peer_that_is_busy(jicofo: Jicofo, peer: MeasuredPeer) -> None:
     await jicofo.wait_for(lambda: session.state == "failed")
     assert session.told[-1] == ("off", "error", "false")
     assert session.tries == 1
+
+
+async def test_pending_for_too_long(
+    server: BreweryServer, gateway: RunningGateway, meeting: EmbeddedMeeting, alice: Participant, peer: MeasuredPeer
+) -> None:
+    """Who waits in a lobby for longer than jicofo does is told to stop, and calls nobody."""
+    await meeting.set_lobby("demo", is_open=True)
+    try:
+        async with Jicofo(
+            server.port, "focus", ACCOUNTS["focus"], server.authority, pending_timeout_s=4, retries=0
+        ) as jicofo:
+            await jicofo.wait_for(lambda: "one" in jicofo.instances and jicofo.instances["one"].available)
+            session = await jicofo.order(f"demo@{MUC_DOMAIN}", peer.uri)
+            await jicofo.wait_for(lambda: session.state == "failed")
+            assert (await ended(gateway, "orderer-stopped"))["stages_ms"].keys() & {"lobby", "invite_sent"} == {"lobby"}
+            await jicofo.wait_for(lambda: jicofo.instances["one"].available)
+            assert [status for status, *_ in session.told] == ["pending", "late"]
+    finally:
+        await meeting.set_lobby("demo", is_open=False)
+    assert [who.name for who in await meeting.occupants("demo")] == ["alice"]
+    assert alice
 
 
 async def test_nonsense(jicofo: Jicofo) -> None:

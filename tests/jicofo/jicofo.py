@@ -108,6 +108,7 @@ class Jicofo(ClientXMPP):
         self._in = asyncio.Event()
         self._seen = asyncio.Event()
         self._retrying: asyncio.Task[None] | None = None
+        self._stopping: set[asyncio.Task[Element | None]] = set()
         self.enable_direct_tls = False
         self.ssl_context = ssl.create_default_context(cafile=str(authority))
         self.add_event_handler("session_start", self._started)
@@ -147,7 +148,8 @@ class Jicofo(ClientXMPP):
             gone = self.instances.pop(sender.resource, None)
             for session in self.sessions:
                 if gone is not None and session.instance is gone and session.state in {"pending", "on"}:
-                    self._failed(session, ("off", "error", "true"))
+                    session.told.append(("gone", "error", "true"))
+                    self._failed(session, retry=True)
         else:
             self._note(sender.resource, presence)
         self._seen.set()
@@ -219,11 +221,16 @@ class Jicofo(ClientXMPP):
             SubElement(request, "{urn:opentelemetry}traceparent", {"value": "00-1-2-01"})
             answer = await self.ask(instance.jid, request)
             self._record(session, answer)
+            self._seen.set()
             if answer is not None and answer.get("status") == "pending":
-                asyncio.get_running_loop().call_later(self._pending_timeout_s, self._too_late, session)
+                loop = asyncio.get_running_loop()
+                loop.call_later(self._pending_timeout_s, self._too_late, session, instance)
                 return
+            if answer is None:
+                self._call_off(session, instance)
             instance.failed_at = time.monotonic()
         session.state = "failed"
+        self._seen.set()
 
     async def ask(self, to: str, request: Element) -> Element | None:
         """Send a `<jibri>`; the one in the answer, None for no answer or an error."""
@@ -251,7 +258,13 @@ class Jicofo(ClientXMPP):
     async def stop(self, session: SipSession) -> Element | None:
         """Stop a session; the answer."""
         assert session.instance is not None
-        return await self.ask(session.instance.jid, Element(_TAG, {"action": "stop", "session_id": session.id}))
+        return await self.ask(session.instance.jid, _stop(session))
+
+    def _call_off(self, session: SipSession, instance: Instance) -> None:
+        """Stop whatever an instance may have begun; what it answers is of no interest."""
+        task = asyncio.get_running_loop().create_task(self.ask(instance.jid, _stop(session)))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
 
     def _told(self, iq: _Stanza) -> None:
         if iq["type"] != "set":
@@ -267,12 +280,8 @@ class Jicofo(ClientXMPP):
 
     def _take(self, session: SipSession, status: str, failure: str | None, should_retry: str | None) -> None:
         """Believe an instance: a failure is tried elsewhere if it says that this may help."""
-        if status == "off" and failure is not None and session.instance is not None:
-            session.instance.failed_at = time.monotonic()
-            session.state = "failed"
-            if should_retry == "true":
-                session.state = "pending"
-                self._retrying = asyncio.get_running_loop().create_task(self._try(session))
+        if status == "off" and failure is not None:
+            self._failed(session, retry=should_retry == "true")
         elif status in {"on", "off"}:
             session.state = status
 
@@ -282,13 +291,23 @@ class Jicofo(ClientXMPP):
         else:
             session.told.append((element.get("status", ""), element.get("failure_reason"), element.get("should_retry")))
 
-    def _too_late(self, session: SipSession) -> None:
-        if session.state == "pending":
-            self._failed(session, ("late", "error", "true"))
+    def _too_late(self, session: SipSession, instance: Instance) -> None:
+        """It has not got on in time: it is to stop, and another one to try."""
+        if session.state == "pending" and session.instance is instance:
+            session.told.append(("late", "error", "true"))
+            self._call_off(session, instance)
+            self._failed(session, retry=True)
 
-    def _failed(self, session: SipSession, what: tuple[str, str | None, str | None]) -> None:
-        session.told.append(what)
+    def _failed(self, session: SipSession, *, retry: bool) -> None:
+        """Bar the instance for a while; the next one has its turn, if there is one."""
         session.state = "failed"
         if session.instance is not None:
             session.instance.failed_at = time.monotonic()
+        if retry:
+            session.state = "pending"
+            self._retrying = asyncio.get_running_loop().create_task(self._try(session))
         self._seen.set()
+
+
+def _stop(session: SipSession) -> Element:
+    return Element(_TAG, {"action": "stop", "session_id": session.id})

@@ -17,16 +17,19 @@ class Wire:
     Attributes:
         port: where it listens.
         connections: how many were made so far.
+        sent: what came from those who connected.
     """
 
     def __init__(self, target: int) -> None:
         self.port = 0
         self.connections = 0
+        self.sent = bytearray()
         self._target = target
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._works = asyncio.Event()
         self._works.set()
+        self._away = False
 
     async def __aenter__(self) -> Self:
         """Listen."""
@@ -52,12 +55,21 @@ class Wire:
         """Pass nothing on any more, nor tell anybody."""
         self._works.clear()
 
+    def take_away(self) -> None:
+        """Reset all connections, and those that are made from now on."""
+        self._away = True
+        self.cut()
+
     def mend(self) -> None:
         """Pass on again."""
+        self._away = False
         self._works.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        if self._away:
+            writer.transport.abort()
+            return
         try:
             onward_reader, onward = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
@@ -65,12 +77,16 @@ class Wire:
             return
         self._writers |= {writer, onward}
         with contextlib.suppress(OSError):
-            await asyncio.gather(self._pass(reader, onward), self._pass(onward_reader, writer))
+            await asyncio.gather(self._pass(reader, onward, self.sent), self._pass(onward_reader, writer))
         self._writers -= {writer, onward}
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, copy: bytearray | None = None
+    ) -> None:
         try:
             while data := await reader.read(_CHUNK):
+                if copy is not None:
+                    copy += data
                 await self._works.wait()
                 writer.write(data)
                 await writer.drain()

@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from jibri_sip.config.control import XmppSettings
+from jibri_sip.errors import ConfigInvalid, FileUnreadable, GatewayError
 from jibri_sip.xmpp.client import Client, Pace
 from jibri_sip.xmpp.stanzas import status_extension
 from tests.integration.xmpp.conftest import HIBERNATION_S, xmpp_settings
@@ -125,6 +127,57 @@ async def test_not_resumed_in_time(server: BreweryServer, jicofo: Jicofo) -> Non
         await seen.until(lambda seen: seen.counted["xmpp_connected"] == 2)
         await jicofo.wait_for(lambda: "late" in jicofo.instances, HIBERNATION_S + SOON_S)
         assert seen.lost == 1
+
+
+async def test_certificate_of_nobody(server: BreweryServer, jicofo: Jicofo) -> None:
+    """A server that no authority of ours vouches for is talked to only where any certificate is trusted."""
+    async with connected(xmpp_settings(server, "wary", ca_file=None), QUICK) as (_client, seen):
+        await seen.until(lambda seen: seen.counted["xmpp_reconnecting"] >= 2)
+        assert seen.counted["xmpp_connected"] == 0
+    trusting = xmpp_settings(server, "trusting", ca_file=None, trust_any_certificate=True)
+    async with connected(trusting, QUICK) as (_client, seen):
+        await jicofo.wait_for(lambda: "trusting" in jicofo.instances)
+        assert "wary" not in jicofo.instances
+
+
+@pytest.mark.parametrize(("content", "error"), [(None, FileUnreadable), ("no certificate", ConfigInvalid)])
+async def test_authorities_that_are_none(
+    server: BreweryServer, tmp_path: Path, content: str | None, error: type[GatewayError]
+) -> None:
+    """A file of authorities that is not there, or holds none, is named when the gateway starts."""
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(error, match=r"xmpp\.ca_file .*ca\.pem"):
+        async with connected(xmpp_settings(server, "lost", ca_file=file), QUICK):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "found"),
+    [
+        ("xmpp.example.com", None, ("xmpp.example.com", 5222)),
+        ("xmpp.example.com", 6222, ("xmpp.example.com", 6222)),
+        ("xmpp.example.com:7222", 6222, ("xmpp.example.com", 7222)),
+        ("[2001:db8::1]:7222", None, ("2001:db8::1", 7222)),
+        ("2001:db8::1", None, ("2001:db8::1", 5222)),
+        ("[2001:db8::1]", 6222, ("2001:db8::1", 6222)),
+    ],
+)
+async def test_where_it_connects(server: BreweryServer, host: str, port: int | None, found: tuple[str, int]) -> None:
+    """The host's own port goes before the login's, which goes before XMPP's; its name is the environment's and it."""
+    settings = xmpp_settings(server, "here", hosts=[host])
+    login = settings.control_login.model_copy(update={"port": port})
+    client = Client(
+        settings.model_copy(update={"control_login": login}),
+        host,
+        extension=lambda: status_extension(idle=True, healthy=True),
+        on_request=lambda *_: None,
+        on_lost=lambda _: None,
+        count=lambda *_: None,
+        pace=QUICK,
+    )
+    assert (client.address, client.name) == (found, f"here-{host}")
 
 
 async def test_server_that_says_nothing(server: BreweryServer) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ ADDRESS = "sip:a@b.example"
 OVER = ("off", None, None)
 AGAIN = ("off", "error", "true")
 NO_MORE = ("off", "error", "false")
+APART = "apart"
 STRICT = Pace(retry_s=0.2, resume_within_s=0.3)
 BUSY = {"status": "off", "sipaddress": ADDRESS, "failure_reason": "busy", "should_retry": "true"}
 
@@ -64,6 +65,26 @@ class Ordering:
         self.refused: list[str] = []
         self.counted: Counter[str] = Counter()
         self._jicofo = jicofo
+        self._moments: dict[tuple[str, int], float] = {}
+        self._changed = asyncio.Event()
+
+    def count(self, name: str, _host: str) -> None:
+        """Note that something happened to a connection, and when."""
+        self.counted[name] += 1
+        self._moments[name, self.counted[name]] = asyncio.get_running_loop().time()
+        self._changed.set()
+
+    async def moment(self, name: str, count: int) -> float:
+        """When this happened for the so-manieth time; waits for it, seconds of the event loop's clock.
+
+        Raises:
+            TimeoutError: it did not within 15 s.
+        """
+        async with asyncio.timeout(15):
+            while (name, count) not in self._moments:
+                self._changed.clear()
+                await self._changed.wait()
+        return self._moments[name, count]
 
     async def free(self, name: str) -> None:
         """Wait until jicofo would take this occupant."""
@@ -90,29 +111,40 @@ class Ordering:
 
 @asynccontextmanager
 async def ordering(
-    jicofo: Jicofo, environments: list[dict[str, Any]], *, pace: Pace = USUAL, **sections: Mapping[str, Any]
+    jicofo: Jicofo,
+    environments: list[dict[str, Any]],
+    *,
+    pace: Pace = USUAL,
+    wait_for: Sequence[str] | None = None,
+    **sections: Mapping[str, Any],
 ) -> AsyncIterator[Ordering]:
-    """A front end in the breweries of these environments."""
+    """A front end in the breweries of these environments.
+
+    Args:
+        jicofo: who orders.
+        environments: the raw settings of each.
+        pace: of the connections.
+        wait_for: in which it is waited for; all by default.
+        sections: more settings.
+    """
     raw = {"meeting": {"base_url": "https://meet.example.com"}, "xmpp": environments, **sections}
     found = Ordering(jicofo)
     # Those of tests before, of the same address, would hear of ours, and be ordered again.
     jicofo.sessions.clear()
 
-    def count(name: str, _host: str) -> None:
-        found.counted[name] += 1
-
     def refuse(error: GatewayError) -> None:
         found.refused.append(error.key)
 
-    breweries = Breweries(Settings.model_validate(raw), found.control, count, refuse, pace)
+    breweries = Breweries(Settings.model_validate(raw), found.control, found.count, refuse, pace)
     breweries.open()
     try:
-        for one in environments:
-            await found.free(one["name"])
+        names = [one["name"] for one in environments]
+        for name in names if wait_for is None else wait_for:
+            await found.free(name)
         yield found
     finally:
         await breweries.close()
-        await jicofo.wait_for(lambda: not jicofo.instances, 30)
+        await jicofo.wait_for(lambda: not jicofo.instances.keys() & set(names), 30)
 
 
 async def test_answers(server: BreweryServer, jicofo: Jicofo) -> None:
@@ -147,13 +179,14 @@ ENDS = [
     (errors.PeerDeclined, False, NO_MORE),
     (errors.RoomLocked, False, NO_MORE),
     (errors.BrowserLost, False, AGAIN),
+    (errors.DiskFull, True, AGAIN),
     (errors.ShuttingDown, False, AGAIN),
     (errors.ShuttingDown, True, OVER),
 ]
 
 
 async def test_every_end_is_told_once(server: BreweryServer, jicofo: Jicofo) -> None:
-    """Whatever ends a session, jicofo hears `off`, and whether to try elsewhere: never once somebody has answered."""
+    """Whatever ends a session, jicofo hears `off`, and whether to try elsewhere; an answered call is over."""
     async with ordering(jicofo, [environment(server, "one")]) as found:
         for error, answered, told in ENDS:
             await found.free("one")
@@ -235,6 +268,96 @@ async def test_two_breweries_of_one_environment(tmp_path: Path) -> None:
             control.end(errors.PeerHungUp())
             await other.wait_for(lambda: session.state == "off")
             await first.wait_for(lambda: first.instances["one"].available)
+
+
+def apart(server: BreweryServer, name: str) -> dict[str, Any]:
+    """The raw settings of an environment with a brewery of its own, for tests that bring a jicofo."""
+    return environment(server, name, control_muc={"domain": BREWERY_DOMAIN, "room": APART, "nickname": name})
+
+
+@asynccontextmanager
+async def jicofo_apart(server: BreweryServer, **limits: float) -> AsyncIterator[Jicofo]:
+    """A jicofo with these limits, in that brewery."""
+    async with Jicofo(server.port, "focus", ACCOUNTS["focus"], server.authority, room=APART, **limits) as jicofo:  # type: ignore[arg-type]
+        yield jicofo
+
+
+async def test_pending_for_too_long(server: BreweryServer) -> None:
+    """Jicofo stops what does not get on in time, which ends it without another word, and has the next instance try."""
+    async with (
+        jicofo_apart(server, pending_timeout_s=0.5) as jicofo,
+        ordering(jicofo, [apart(server, "one")]) as one,
+        ordering(jicofo, [apart(server, "two")]) as two,
+    ):
+        session = await jicofo.order(ROOM, ADDRESS)
+        first, second = (one, two) if one.control.ordered else (two, one)
+        await jicofo.wait_for(lambda: len(session.told) == 3)
+        assert first.control.stopped == ["orderer-stopped"]
+        second.control.tell(Happening.STARTED, second.control.ordered[-1])
+        await jicofo.wait_for(lambda: session.state == "on")
+        assert [status for status, *_ in session.told] == ["pending", "late", "pending", "on"]
+        second.control.end(errors.PeerHungUp())
+        await jicofo.wait_for(lambda: session.state == "off")
+
+
+async def test_barred_after_a_failure(server: BreweryServer) -> None:
+    """An instance that cannot is passed over for the next, and left alone until it says that it can again."""
+    async with (
+        jicofo_apart(server) as jicofo,
+        ordering(jicofo, [apart(server, "one")]) as ill,
+        ordering(jicofo, [apart(server, "two")]) as well,
+    ):
+        jicofo.instances["two"].failed_at = 0.0  # long ago, but later than never: the other one is first
+        ill.control.error = errors.DeviceFailed("x")
+        session = await jicofo.order(ROOM, ADDRESS)
+        assert session.told == [AGAIN, ("pending", None, None)]
+        assert (ill.refused, len(well.control.ordered)) == (["device-failed"], 1)
+        assert jicofo.select() is None
+        ill.control.error = None
+        ill.control.stand(InstanceNews(Availability.BUSY, errors.DeviceFailed("x")))
+        ill.control.stand(InstanceNews(Availability.IDLE))
+        await jicofo.wait_for(lambda: jicofo.instances["one"].failed_at < 0)
+        await asyncio.sleep(0.25)  # it was chosen just now, and nobody is chosen again at once
+        assert jicofo.select() is jicofo.instances["one"]
+        well.control.end(errors.PeerHungUp())
+
+
+async def test_an_instance_that_is_gone(server: BreweryServer) -> None:
+    """Jicofo has the next one try when it sees an instance leave."""
+    async with jicofo_apart(server) as jicofo, ordering(jicofo, [apart(server, "two")]) as second:
+        second.control.stand(InstanceNews(Availability.BUSY))
+        await jicofo.wait_for(lambda: not jicofo.instances["two"].available)
+        async with ordering(jicofo, [apart(server, "one")]):
+            session = await jicofo.order(ROOM, ADDRESS)
+            assert session.instance is jicofo.instances["one"]
+            second.control.stand(InstanceNews(Availability.IDLE))
+            await jicofo.wait_for(lambda: jicofo.instances["two"].available)
+        await jicofo.wait_for(lambda: len(session.told) == 3)
+        assert [status for status, *_ in session.told] == ["pending", "gone", "pending"]
+        second.control.end(errors.PeerHungUp())
+
+
+async def test_a_server_that_is_not_there_yet(server: BreweryServer, jicofo: Jicofo, tmp_path: Path) -> None:
+    """One of two environments is away: the other works, and the first is tried again each five seconds."""
+    async with BreweryServer(tmp_path, ACCOUNTS) as late, AsyncExitStack() as stack:
+        await late.stop()
+        environments = [environment(late, "late"), environment(server, "one")]
+        found = await stack.enter_async_context(ordering(jicofo, environments, wait_for=["one"]))
+        await found.start("one")
+        failed = await found.moment("xmpp_reconnection_failed", 1)
+        await late.start()
+        async with Jicofo(late.port, "focus", ACCOUNTS["focus"], late.authority) as there:
+            await there.wait_for(lambda: "late" in there.instances)
+            assert 4.5 < await found.moment("xmpp_connected", 2) - failed < 7
+            assert not there.instances["late"].idle
+            found.control.end(errors.PeerHungUp())
+            await there.wait_for(lambda: there.instances["late"].idle)
+            before = found.counted["xmpp_reconnection_failed"]
+            await late.kill()
+            # There has been a connection: now it is tried again each second.
+            first, second = [await found.moment("xmpp_reconnection_failed", before + count) for count in (1, 2)]
+            assert 0.8 < second - first < 2.5
+            assert found.control.stopped == []
 
 
 async def test_lost_connections(server: BreweryServer, jicofo: Jicofo) -> None:
