@@ -107,7 +107,7 @@ async def _start(gateway: Gateway, settings: Settings, stack: AsyncExitStack) ->
     breweries.open()
     routes = [jibri_routes(gateway, settings, metrics.order_refused)]
     if settings.metrics.prometheus:
-        routes.append(metrics_route(metrics.registry))
+        routes.append(metrics_route(metrics.registry, metrics.jibri_figures))
     api, jibri = settings.api, settings.jibri
     port = await stack.enter_async_context(serve(create_app(gateway, api, *routes), api.host, api.port, api.tls))
     await stack.enter_async_context(

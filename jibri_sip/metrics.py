@@ -16,6 +16,8 @@ from jibri_sip.session.news import Availability, Happening, InstanceNews, Sessio
 from jibri_sip.session.timeline import Stage
 from jibri_sip.statsd import Statsd
 
+_JIBRI_NAMESPACE = "jitsi_jibri"
+_JIBRI_FLAGS = frozenset({"healthy", "recording"})
 _XMPP_HELP = {
     "xmpp_connected": "Number of times an XMPP connection connected.",
     "xmpp_reconnecting": "Number of times an XMPP connection started re-connecting.",
@@ -100,6 +102,17 @@ class Metrics:
         else:
             self._own.webhooks.labels(outcome).inc()
 
+    def jibri_figures(self) -> dict[str, bool | int]:
+        """Jibri's figures by its names without the prefix, as its MetricsContainer has them in JSON."""
+        prefix = f"{_JIBRI_NAMESPACE}_"
+        values = {
+            sample.name.removeprefix(prefix): sample.value
+            for family in self.registry.collect()
+            for sample in family.samples
+            if sample.name.startswith(prefix) and not sample.name.endswith("_created")
+        }
+        return {name: bool(value) if name in _JIBRI_FLAGS else int(value) for name, value in values.items()}
+
     def _send(self, name: str, tag: str) -> None:
         if self._statsd is not None:
             self._statsd.count(name, tag)
@@ -110,10 +123,10 @@ class _JibriFigures:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str) -> Counter:
-            return Counter(name, text, namespace="jitsi_jibri", registry=registry)
+            return Counter(name, text, namespace=_JIBRI_NAMESPACE, registry=registry)
 
         def gauge(name: str, text: str) -> Gauge:
-            return Gauge(name, text, namespace="jitsi_jibri", registry=registry)
+            return Gauge(name, text, namespace=_JIBRI_NAMESPACE, registry=registry)
 
         self.started = counter("sessions_started", "Number of times a session was started.")
         self.stopped = counter("sessions_stopped", "Number of times a session was stopped.")

@@ -52,7 +52,7 @@ async def external(control: FixedControl, metrics: Metrics) -> AsyncIterator[htt
     """A client of the external API, which is served beside our own."""
     seam: Control = control
     routes = jibri_routes(seam, SETTINGS, metrics.order_refused)
-    app = create_app(FixedGateway(), SETTINGS.api, routes, metrics_route(metrics.registry))
+    app = create_app(FixedGateway(), SETTINGS.api, routes, metrics_route(metrics.registry, metrics.jibri_figures))
     async with (
         serve(app, "127.0.0.1", 0) as port,
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
@@ -240,3 +240,65 @@ async def test_metrics_formats(external: httpx2.AsyncClient) -> None:
     new = await external.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert new.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert new.text.endswith("# EOF\n")
+
+
+async def test_metrics_as_json(external: httpx2.AsyncClient, metrics: Metrics) -> None:
+    """Who asks for JSON gets Jibri's figures under Jibri's names, and nothing else."""
+    metrics.xmpp("xmpp_connected", "127.0.0.1")
+    answer = await external.get("/metrics", headers={"accept": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    counters = (
+        *("sessions_started", "sessions_stopped", "errors", "busy", "xmpp_reconnecting", "xmpp_ping_failed"),
+        *("xmpp_reconnection_failed", "xmpp_closed", "xmpp_closed_on_error", "stopped_on_xmpp_closed"),
+    )
+    flags = {"healthy": True, "recording": True}
+    assert answer.json() == {**{f"{name}_total": 0 for name in counters}, "xmpp_connected_total": 1, **flags}
+    preferring = await external.get("/metrics", headers={"accept": "text/plain, application/json;q=0.5"})
+    assert preferring.headers["content-type"].startswith("text/plain")
+
+
+CONTRACT_HEALTH = b'{"status":{"busyStatus":"IDLE","health":{"healthStatus":"HEALTHY","details":{}}}}'
+CONTRACT_ILL = (
+    b'{"status":{"busyStatus":"EXPIRED","health":{"healthStatus":"UNHEALTHY","details":'
+    b'{"JibriManager":{"healthStatus":"UNHEALTHY","detail":"The disk is full"}}}},'
+    b'"environmentContext":{"name":"prod-xmpp1.example.com"}}'
+)
+
+
+async def test_health_byte_for_byte(external: httpx2.AsyncClient, control: FixedControl) -> None:
+    """As Jackson writes it: without blanks, in the order of the fields."""
+    assert (await external.get(f"{EXTERNAL}/health")).content == CONTRACT_HEALTH
+    control.stand(InstanceNews(Availability.EXPIRED, errors.DiskFull()))
+    target = Target("https://meet.example.com", "", "demo", "board")
+    order = ServiceOrder(
+        reference="x", orderer="brewery", target=target, sip_address="a@b", environment="prod-xmpp1.example.com"
+    )
+    control.tell(Happening.REQUESTED, order)
+    assert (await external.get(f"{EXTERNAL}/health")).content == CONTRACT_ILL
+
+
+CONTRACT_START = """
+{"sessionId":"id","sinkType":"GATEWAY",
+ "callParams":{"callUrlInfo":{"baseUrl":"https://meet.example.com/team","callName":"room","tenant":"","urlParams":[]},
+   "email":"","passcode":null,"callStatsUsernameOverride":"","displayName":"","extraUrlParams":[]},
+ "callLoginParams":{"domain":"sipjibri.x","port":null,"username":"u","password":"p","randomizeUsername":false},
+ "youTubeStreamKey":null,
+ "sipClientParams":{"sipAddress":"sip:a@b","displayName":"","autoAnswer":false,"autoAnswerTimer":30,"userName":null,
+   "password":null,"contact":null,"proxy":null}}
+"""
+
+
+async def test_start_as_the_sidecar_writes_it(external: httpx2.AsyncClient, control: FixedControl) -> None:
+    """Every field of Jibri's, each with its default, null where it may be."""
+    answer = await external.post(
+        f"{EXTERNAL}/startService", content=CONTRACT_START, headers={"content-type": "application/json"}
+    )
+    assert (answer.status_code, answer.content) == (200, b"")
+    (order,) = control.ordered
+    assert (order.reference, order.sip_address, order.await_call_s, order.account) == ("id", "sip:a@b", None, None)
+    assert (order.usage_timeout_s, order.environment) == (0, "")
+    target = order.target
+    assert (target.base_url, target.tenant, target.room) == ("https://meet.example.com", "team", "room")
+    assert target.login is not None
+    assert (target.login.domain, target.login.username) == ("sipjibri.x", "u")
+    assert (target.display_name, target.email, target.password) == ("sip:a", None, None)
