@@ -28,6 +28,7 @@ from jibri_sip.session.state import State
 EX_FAILURE = 1
 EX_CONFIG = 78
 _POLL_S = 0.25
+_REGISTERED = {True: "registered", False: "not registered", None: "calls go as this"}
 
 _Command = Callable[..., None]
 
@@ -306,7 +307,7 @@ def _tell_status(facts: StatusFacts) -> None:
     click.echo(f"jibri-sip {facts.version}, instance {facts.instance}: {state}, up {facts.uptime_s:.0f} s")
     click.echo(f"    SIP {', '.join(facts.sip)}; meetings on {facts.meeting}")
     if facts.account is not None:
-        state = "registered" if facts.account.registered else "not registered"
+        state = _REGISTERED[facts.account.registered]
         answer = f" ({_printable(facts.account.answer)})" if facts.account.answer else ""
         again = "" if facts.account.again_in_s is None else f", asked again in {facts.account.again_in_s:.0f} s"
         click.echo(f"    {facts.account.address}: {state}{answer}{again}")

@@ -269,7 +269,10 @@ class Gateway:
         if home is None:
             return None
         return AccountFacts(
-            address=home.uri, registered=home.is_registered, answer=home.answer, again_in_s=home.again_in_s
+            address=home.uri,
+            registered=home.is_registered if home.registers else None,
+            answer=home.answer,
+            again_in_s=home.again_in_s,
         )
 
     def _slot_state(self) -> Literal["preparing", "idle", "busy", "failed", "expired"]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from jibri_sip.config.types import SecretFile, Section
+from jibri_sip.config.types import SecretFile, Section, one_of
 
 
 def _nameserver(value: str) -> str:
@@ -41,12 +41,18 @@ class TurnSettings(Section):
     )
     transport: Literal["udp", "tcp"] = Field(default="udp", description="How the server is spoken to.")
     user: Annotated[str, Field(pattern=r"^[^\s\"]*$")] = Field(default="", description="User name at the server.")
+    password: SecretStr | None = Field(default=None, description="Password at the server; better in a file.")
     password_file: SecretFile | None = Field(default=None, description="File that holds the password at the server.")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        one_of(self, "password", "password_file")
+        return self
 
     @property
     def secret(self) -> SecretStr:
         """The password; empty for none."""
-        return self.password_file or SecretStr("")
+        return self.password or self.password_file or SecretStr("")
 
 
 class NetworkSettings(Section):

@@ -46,6 +46,8 @@ def _provider_hosts(settings: Settings) -> list[str]:
     account = settings.sip.account
     if account is None:
         return []
+    if account.secret is None and account.proxy is None:
+        return []  # nobody of the provider's is asked anything
     uri = account.proxy or account.registrar or account.user
     for end in _ADDRESS_END:
         uri = uri.partition(end)[0]

@@ -35,6 +35,8 @@ def _account(facts: StatusFacts) -> list[Finding]:
     account = facts.account
     if account is None:
         return []
+    if account.registered is None:
+        return [ok(_CHECK, f"calls go as {account.address}")]
     if account.registered:
         return [ok(_CHECK, f"{account.address} is registered")]
     answer = account.answer or "no answer yet"

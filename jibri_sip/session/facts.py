@@ -112,7 +112,9 @@ class AccountFacts(_Facts):
     """The instance's account at a SIP provider."""
 
     address: str
-    registered: bool = Field(description="Whether calls to it come here.")
+    registered: bool | None = Field(
+        description="Whether calls to it come here; null where it has no password, and is not registered anywhere."
+    )
     answer: str = Field(description="The registrar's last answer; empty before there is one.")
     again_in_s: float | None = Field(default=None, description="When about the next attempt comes, if it failed.")
 

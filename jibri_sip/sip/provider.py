@@ -32,6 +32,7 @@ class Provider:
     Attributes:
         account: PJSIP's; lives and dies on the PJSIP thread.
         uri: the account's address.
+        registers: whether it is registered, or about to be.
         is_registered: whether the registrar's last answer was yes.
         answer: that answer, code and reason; empty before there is one.
     """
@@ -60,7 +61,7 @@ class Provider:
         self._again: asyncio.TimerHandle | None = None
         self._next_at: float | None = None
         self._outcome: asyncio.Future[tuple[int, str]] = loop.create_future()
-        self._registers = registers
+        self.registers = registers
         account.on_registered = self._hear
 
     async def registered(self) -> None:
@@ -69,7 +70,7 @@ class Provider:
         Raises:
             RegistrationFailed: it said no, or nothing within PJSIP's 32 s.
         """
-        if not self._registers:
+        if not self.registers:
             return
         code, reason = await asyncio.shield(self._outcome)
         if not _OK <= code < _REDIRECTED:
@@ -82,7 +83,7 @@ class Provider:
 
     def register(self) -> None:
         """Register anew, if it is to be registered at all; on the PJSIP thread."""
-        if self.account is None or not self._registers:
+        if self.account is None or not self.registers:
             return
         try:
             self.account.setRegistration(True)

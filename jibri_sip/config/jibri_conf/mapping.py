@@ -18,6 +18,8 @@ _STATS: KeyPath = ("jibri", "stats")
 _OFF = {"false", "no", "off"}
 _STATSD_HOST = "localhost"
 _RECORDINGS = NotNeeded("recordings are ordered there; SIP calls are ordered in sip-control-muc")
+_NAMESERVER = "--nameserver"
+_NOT_THE_FIRST = NoCounterpart("one STUN server is asked, the first one")
 _CODEC_OPTIONS = {"--add-codec", "--dis-codec"}
 _TLS_WITH_KEY = TakenOver("sip.tls", text, "SIP over TLS listens as soon as there are certificate and key")
 
@@ -138,31 +140,43 @@ def _exceptions(leaves: Iterable[Leaf]) -> Mapping[KeyPath, Fate]:
 def map_arguments(mapped: Mapped, arguments: Sequence[pjsua.Argument], file: Path) -> None:
     """Decide on every option of a pjsua.config."""
     names = {argument.name for argument in arguments}
-    with_account = pjsua.has_account(arguments)
     for argument in arguments:
-        if argument.name in _CODEC_OPTIONS:
-            fate: Fate | None = pjsua.codec_fate(argument)
-            # All of them together are one setting.
-            mapped.verdicts.append(verdict_on(fate, file, f"{argument.name} {argument.value}"))
-        elif argument.name == "--use-tls" and {"--tls-cert-file", "--tls-privkey-file"} <= names:
-            mapped.verdicts.append(verdict_on(_TLS_WITH_KEY, file, argument.name))
-        elif argument.name in pjsua.ACCOUNT_OPTIONS and not with_account:
-            mapped.verdicts.append(verdict_on(pjsua.NO_ACCOUNT, file, argument.name))
-        else:
-            key = argument.name or f"line {argument.line}, a word that belongs to no option"
-            mapped.decide(
-                argument.option.fate if argument.option is not None else None,
-                file=file,
-                key=key,
-                where=f"{file}:{argument.line}",
-                path=(),
-                value=argument.value,
-            )
+        fate = _unusual(argument, arguments, names)
+        if fate is not None:
+            # Of codecs and nameservers, all together are one setting.
+            key = f"{argument.name} {argument.value}" if argument.name in _CODEC_OPTIONS else argument.name
+            mapped.verdicts.append(verdict_on(fate, file, key))
+            continue
+        key = argument.name or f"line {argument.line}, a word that belongs to no option"
+        mapped.decide(
+            argument.option.fate if argument.option is not None else None,
+            file=file,
+            key=key,
+            where=f"{file}:{argument.line}",
+            path=(),
+            value=argument.value,
+        )
     if names & _CODEC_OPTIONS:
         mapped.put("audio.codecs", pjsua.codec_order(arguments), "--add-codec, --dis-codec")
+    if nameservers := [argument.value for argument in arguments if argument.name == _NAMESERVER]:
+        mapped.put("sip.network.nameservers", nameservers, _NAMESERVER)
     local_port = mapped.settings.get(("sip", "port"))
     if local_port is not None and "--tls-cert-file" in names:
         mapped.put("sip.tls_port", local_port.value + 1, "one above --local-port")
+
+
+def _unusual(argument: pjsua.Argument, arguments: Sequence[pjsua.Argument], names: set[str]) -> Fate | None:
+    """The fate of an option that depends on others, or is not a setting by itself; None for the usual one."""
+    name = argument.name
+    if name in _CODEC_OPTIONS:
+        return pjsua.codec_fate(argument)
+    if name == "--use-tls" and {"--tls-cert-file", "--tls-privkey-file"} <= names:
+        return _TLS_WITH_KEY
+    fate = pjsua.account_fate(argument, arguments) or pjsua.turn_fate(argument, arguments)
+    if fate is None and argument.option is not None and name in {_NAMESERVER, "--use-turn"}:
+        return argument.option.fate
+    first = next(one for one in arguments if one.name == name)
+    return _NOT_THE_FIRST if fate is None and name == "--stun-srv" and argument is not first else fate
 
 
 def follow_habits(mapped: Mapped) -> list[Setting]:

@@ -63,7 +63,14 @@ def _address(value: Value) -> str:
     match = re.fullmatch(r"(?:[^<]*<)?sips?:([^>]+)>?\s*", text(value))
     if match is None:
         raise ValueError("must be a SIP address, as in sip:room7@provider.example.com")
+    if _is_nobodys(match[1]):
+        raise Otherwise(NotNeeded("nobody can be called at an address of loopback; calls show the gateway's own"))
     return match[1]
+
+
+def _is_nobodys(address: str) -> bool:
+    """Whether this is an address of loopback, as the one that Jibri's package comes with."""
+    return re.search(r"@(127\.[0-9.]+|localhost|\[::1\])(?![\w.-])", address) is not None
 
 
 def _yes(_value: Value) -> bool:
@@ -74,11 +81,21 @@ def _no(_value: Value) -> bool:
     return False
 
 
-NO_ACCOUNT = NoCounterpart("sip.account needs all of --id, --registrar, --username and --password, and is one account")
+def _tcp(_value: Value) -> str:
+    return "tcp"
+
+
+_ONE_ACCOUNT = NoCounterpart("an instance has one account: see sip.account")
+_NO_LOGIN = NoCounterpart(
+    "an account registers with all of --id, --registrar, --username and --password, see sip.account"
+)
+_ACCOUNT_DETAIL = NoCounterpart("sip.account has no such setting")
 _OF_ACCOUNT = NotNeeded("the gateway sees to it by itself")
 _DEVICES = NotNeeded("picture and sound go through devices of the gateway's own")
 _LOG = NotNeeded("the log goes to standard error and the journal, see [log]")
-_NAT = NoCounterpart("behind a router say sip.public_address; there is no STUN, TURN or ICE")
+_ICE = NotNeeded("ICE is set up by itself, see sip.network.ice")
+_TURN_TLS = NoCounterpart("TURN is spoken over UDP or TCP, see sip.network.turn")
+_TURN_OFF = NotNeeded("TURN is used with both --use-turn and --use-ice only")
 _ONE = NotNeeded("an instance carries one call")
 _CONSOLE = NotNeeded("there is no console")
 _TIMER = NotNeeded("session timers are used when the peer wants them")
@@ -109,13 +126,13 @@ OPTIONS: Mapping[str, Option] = {
     "--add-codec": Option(TakenOver("audio.codecs", text, "later ones are preferred")),
     "--dis-codec": Option(TakenOver("audio.codecs", text)),
     "--duration": Option(TakenOver("limits.max_duration_s", whole)),
-    "--nameserver": Option(NoCounterpart("the system's resolver is asked")),
+    "--nameserver": Option(TakenOver("sip.network.nameservers", text)),
     "--ipv6": Option(NoCounterpart("say an IPv6 address as sip.host"), valued=False),
     "--config-file": Option(NoCounterpart("import that file, too, by --pjsua-config")),
     **{f"--{name}": Option(_TIMER) for name in ("use-timer", "timer-se", "timer-min-se")},
-    "--use-100rel": Option(NoCounterpart("provisional answers are not acknowledged"), valued=False),
+    "--use-100rel": Option(NoCounterpart("provisional answers are reliable where the peer wants it"), valued=False),
     "--set-qos": Option(NotNeeded("packets are marked, see sip.dscp_audio and its like"), valued=False),
-    "--disable-stun": Option(NotNeeded("there is no STUN"), valued=False),
+    "--disable-stun": Option(NotNeeded("there is no STUN unless sip.network.stun_server names a server"), valued=False),
     "--auto-update-nat": Option(NotNeeded("an account's Contact follows what its registrar sees")),
     "--video": Option(NotNeeded("calls have video"), valued=False),
     "--auto-keyframe": Option(NotNeeded("keyframes are sent when asked for, and at the start")),
@@ -126,29 +143,34 @@ OPTIONS: Mapping[str, Option] = {
     "--realm": Option(NotNeeded("whatever realm asks is answered")),
     "--username": Option(TakenOver("sip.account.login", text)),
     "--password": Option(TakenOver("sip.account.password", text, secret=True)),
-    "--proxy": Option(TakenOver("sip.account.proxy", text, "with an account of the instance's own, and its order's")),
+    "--proxy": Option(TakenOver("sip.account.proxy", text, "for all calls whose order names none")),
     "--outbound": Option(NoCounterpart("say a proxy as sip.account.proxy")),
     "--contact": Option(TakenOver("sip.account.contact", text)),
     **{f"--{name}": Option(_OF_ACCOUNT) for name in ("reg-timeout", "rereg-delay", "outb-rid")},
+    "--next-account": Option(_ONE_ACCOUNT, valued=False),
     **{
-        f"--{name}": Option(NO_ACCOUNT)
+        f"--{name}": Option(_ACCOUNT_DETAIL)
         for name in ("contact-params", "contact-uri-params", "reg-use-proxy", "aka-op", "aka-amf")
     },
+    **{f"--{name}": Option(_ACCOUNT_DETAIL, valued=False) for name in ("next-cred", "publish", "mwi", "use-ims")},
+    "--stun-srv": Option(TakenOver("sip.network.stun_server", text, "the first one")),
+    "--use-ice": Option(TakenOver("sip.network.ice", _yes), valued=False),
+    "--use-turn": Option(TakenOver("sip.network.turn", _yes, "if there is --use-ice, too"), valued=False),
+    "--turn-srv": Option(TakenOver("sip.network.turn.server", text)),
+    "--turn-tcp": Option(TakenOver("sip.network.turn.transport", _tcp), valued=False),
+    "--turn-user": Option(TakenOver("sip.network.turn.user", text)),
+    "--turn-passwd": Option(TakenOver("sip.network.turn.password", text, secret=True)),
+    **{f"--{name}": Option(_ICE) for name in ("ice-trickle", "ice-max-hosts")},
+    **{f"--{name}": Option(_ICE, valued=False) for name in ("ice-regular", "ice-no-rtcp")},
+    "--rtcp-mux": Option(NotNeeded("RTCP has the port of RTP where the peer offers it"), valued=False),
+    "--upnp": Option(NoCounterpart("open the ports in the router, and say sip.public_address"), valued=False),
+    "--turn-tls": Option(_TURN_TLS, valued=False),
     **{
-        f"--{name}": Option(NO_ACCOUNT, valued=False)
-        for name in ("next-account", "next-cred", "publish", "mwi", "use-ims")
-    },
-    **{
-        f"--{name}": Option(_NAT)
+        f"--{name}": Option(_TURN_TLS)
         for name in (
-            *("stun-srv", "ice-trickle", "ice-max-hosts", "turn-srv", "turn-user", "turn-passwd"),
             *("turn-tls-ca-file", "turn-tls-cert-file", "turn-tls-privkey-file", "turn-tls-privkey-pwd"),
             *("turn-tls-neg-timeout", "turn-tls-cipher"),
         )
-    },
-    **{
-        f"--{name}": Option(_NAT, valued=False)
-        for name in ("use-ice", "ice-regular", "ice-no-rtcp", "use-turn", "turn-tcp", "turn-tls", "rtcp-mux", "upnp")
     },
     **{
         f"--{name}": Option(_DEVICES)
@@ -192,8 +214,9 @@ OPTIONS: Mapping[str, Option] = {
 }
 """By name, in full: what is taken over first, then what the rest have in common."""
 
-ACCOUNT_OPTIONS = frozenset({"--id", "--registrar", "--username", "--password", "--proxy", "--contact"})
-"""What `sip.account` is made of."""
+_LOGIN_OPTIONS = frozenset({"--registrar", "--username", "--password"})
+_TURN_OPTIONS = frozenset({"--use-turn", "--turn-srv", "--turn-tcp", "--turn-user", "--turn-passwd"})
+_ACCOUNT_OPTIONS = frozenset({"--id", "--proxy", "--contact"}) | _LOGIN_OPTIONS
 
 
 def read_pjsua_config(file: Path) -> list[Argument]:
@@ -260,10 +283,21 @@ def meant(value: str) -> list[str]:
     return [name for name, codec in ids.items() if wanted in _ALL or (wanted and codec.startswith(wanted))]
 
 
-def has_account(arguments: Sequence[Argument]) -> bool:
-    """Whether these make one account that registers, as `sip.account` does."""
-    names = {argument.name for argument in arguments}
-    return {"--id", "--registrar", "--username", "--password"} <= names and "--next-account" not in names
+def account_fate(argument: Argument, arguments: Sequence[Argument]) -> Fate | None:
+    """What becomes of an option where `sip.account` cannot be what all of them say; None where it is the usual."""
+    if argument.name not in _ACCOUNT_OPTIONS:
+        return None
+    names = {one.name for one in arguments if not (one.name == "--id" and _is_nobodys(one.value))}
+    if "--next-account" in names:
+        return _ONE_ACCOUNT
+    registers = {"--id", *_LOGIN_OPTIONS} <= names
+    return _NO_LOGIN if argument.name in _LOGIN_OPTIONS and not registers else None
+
+
+def turn_fate(argument: Argument, arguments: Sequence[Argument]) -> Fate | None:
+    """What becomes of an option of TURN that pjsua would pass over; None where it is the usual."""
+    used = {"--use-turn", "--use-ice"} <= {one.name for one in arguments}
+    return _TURN_OFF if argument.name in _TURN_OPTIONS and not used else None
 
 
 def codec_fate(argument: Argument) -> Fate:

@@ -24,7 +24,7 @@ from jibri_sip.config import load
 from jibri_sip.config.model import Settings
 from jibri_sip.doctor import CHECKS, Finding, Standing, clock, examine, reach, space
 from jibri_sip.doctor.finding import Patient
-from jibri_sip.session.facts import Problem, StatusFacts
+from jibri_sip.session.facts import AccountFacts, Problem, StatusFacts
 from tests.peer.authority import Authority, Certificate
 from tests.running_gateway import free_port
 from tests.unit.api.fixed_gateway import FixedGateway
@@ -396,6 +396,23 @@ class Ill(FixedGateway):
         """Its status with a problem."""
         problem = Problem(key="disk-full", message="The disk is full", remedy="Make room.")
         return (await super().status()).model_copy(update={"slot": "failed", "problem": problem})
+
+
+class Calling(FixedGateway):
+    """A gateway whose account registers nowhere."""
+
+    async def status(self) -> StatusFacts:
+        """Its status with that account."""
+        account = AccountFacts(address="sip:7@provider.example", registered=None, answer="")
+        return (await super().status()).model_copy(update={"account": account})
+
+
+async def test_beside_a_gateway_without_a_registrar(ports: Ports) -> None:
+    """An account that is not to be registered is none that is not registered."""
+    async with serve(create_app(Calling(), ports.settings().api), "127.0.0.1", ports.api):
+        findings = await examine(ports.settings())
+    _slot, account = [finding for finding in findings if finding.check == "gateway"]
+    assert (account.standing, account.message) == (Standing.OK, "calls go as sip:7@provider.example")
 
 
 @pytest.mark.parametrize(("gateway", "told"), [(FixedGateway(), "is idle"), (Ill(), "The disk is full")])

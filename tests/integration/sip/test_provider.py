@@ -6,6 +6,7 @@ import re
 import pytest
 from pydantic import SecretStr
 
+from jibri_sip.config.sip_account import SipAccountSettings
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.errors import RegistrationFailed
 from jibri_sip.sip.events import Ended
@@ -164,6 +165,29 @@ async def test_account_of_the_instance(gateway: Gateway) -> None:
             gateway.endpoint.home = None
             await home.close()
         await provider.registered(now=False)
+
+
+async def test_proxy_of_the_instance(gateway: Gateway) -> None:
+    """Without a password nothing registers: calls go through the proxy, from our own address or the one given."""
+    async with SipProvider("room7", None, answers=480) as provider:
+        proxy = f"sip:127.0.0.1:{provider.port};lr"
+        for settings, shown in (
+            (SipAccountSettings(proxy=proxy), "@127.0.0.1"),
+            (SipAccountSettings(proxy=proxy, user="board@example.invalid"), "<sip:board@example.invalid>"),
+        ):
+            home = gateway.endpoint.home = await gateway.endpoint.sign_on(SipAccount.from_config(settings))
+            try:
+                await asyncio.wait_for(home.registered(), SOON_S)
+                assert (home.registers, home.answer) == (False, "")
+                call = await gateway.endpoint.dial("sip:guest@elsewhere.invalid")
+                async with asyncio.timeout(SOON_S):
+                    while not isinstance(await call.events.get(), Ended):
+                        pass
+            finally:
+                gateway.endpoint.home = None
+                await home.close()
+            assert shown in field(provider.of("INVITE")[-1], "From")
+        assert provider.of("REGISTER") == []
 
 
 async def test_account_of_the_instance_refused(gateway: Gateway) -> None:

@@ -45,7 +45,7 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
     text = re.sub(r"^# hosts =$", 'hosts = ["x"]', text, flags=re.MULTILINE)
     for account in ("meeting.xmpp_login", "xmpp.control_login", "xmpp.call_login"):
         text = text.replace(f"[{account}]", f'[{account}]\npassword = "p"')
-    text = text.replace("[sip.account]", '[sip.account]\nuser = "u@x"\npassword = "p"')
+    text = text.replace("[sip.account]", '[sip.account]\nproxy = "sip:x"')
     file = tmp_path / "example.toml"
     file.write_text(text, encoding="utf-8")
     file.chmod(0o600)

@@ -41,7 +41,8 @@ def test_as_packaged(tmp_path: Path) -> None:
     assert "unknown" not in found.values()
     assert found["--capture-dev"] == "not-needed"
     assert found["--add-codec speex"] == "no-counterpart"
-    assert found["--id"] == "no-counterpart"
+    assert found["--id"] == "not-needed"
+    assert settings.sip.account is None
 
 
 def test_as_in_production(tmp_path: Path) -> None:
@@ -57,6 +58,7 @@ def test_as_in_production(tmp_path: Path) -> None:
     assert (account.user, account.login) == ("room@provider.example.com", "room")
     assert account.registrar == "sip:provider.example.com;transport=tcp"
     assert account.proxy == "sip:provider.example.com;transport=tcp;hide"
+    assert account.secret is not None
     assert account.secret.get_secret_value() == ACCOUNT_PASSWORD
     assert (tmp_path / "jibri-sip.secrets" / "sip-account-password").exists()
     assert ACCOUNT_PASSWORD not in (tmp_path / "jibri-sip.toml").read_text(encoding="utf-8")
@@ -67,11 +69,56 @@ def test_as_in_production(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("without", ["--id", "--registrar", "--username", "--password"])
 def test_half_an_account(tmp_path: Path, without: str) -> None:
-    """What does not make an account is told, and none is set up."""
+    """What does not make an account that registers is told; its address and its proxy are those of calls."""
     text = "\n".join(line for line in PJSUA_PRODUCTION.splitlines() if not line.startswith(f"{without} "))
     found = kinds(imported(tmp_path, text))
-    assert found["--proxy"] == "no-counterpart"
-    assert loaded(tmp_path, text).sip.account is None
+    assert {found.get(name) for name in ("--registrar", "--username", "--password")} <= {"no-counterpart", None}
+    account = loaded(tmp_path, text).sip.account
+    assert account is not None
+    assert account.secret is None
+    assert account.user == ("" if without == "--id" else "room@provider.example.com")
+    assert account.proxy == "sip:provider.example.com;transport=tcp;hide"
+
+
+def test_proxy_without_an_account(tmp_path: Path) -> None:
+    """As Jibri's packaged file with a proxy: calls go through it, from our own address."""
+    text = f"{PJSUA_PACKAGED}\n--proxy=sip:proxy.example.com;lr --contact=sip:jibri@203.0.113.7"
+    account = loaded(tmp_path, text).sip.account
+    assert account is not None
+    assert (account.user, account.secret) == ("", None)
+    assert (account.proxy, account.contact) == ("sip:proxy.example.com;lr", "sip:jibri@203.0.113.7")
+
+
+NETWORK = """\
+--nameserver=192.0.2.53 --nameserver 192.0.2.54
+--stun-srv=stun.example.com:3479 --stun-srv=other.example.com
+--use-ice --use-turn --turn-srv=turn.example.com:3478 --turn-tcp --turn-user=jibri --turn-passwd=canary-turn
+--rtcp-mux --ice-max-hosts=4 --turn-tls
+"""
+
+
+def test_networks(tmp_path: Path) -> None:
+    """Nameservers, STUN, ICE and TURN are what they are here; the password goes into a file."""
+    network = loaded(tmp_path, NETWORK).sip.network
+    assert network.nameservers == ("192.0.2.53", "192.0.2.54")
+    assert (network.stun_server, network.ice) == ("stun.example.com:3479", True)
+    turn = network.turn
+    assert (turn.server, turn.transport, turn.user) == ("turn.example.com:3478", "tcp", "jibri")
+    assert turn.secret.get_secret_value() == "canary-turn"
+    assert "canary-turn" not in (tmp_path / "jibri-sip.toml").read_text(encoding="utf-8")
+    found = imported(tmp_path, NETWORK)
+    assert "canary-turn" not in str(report(found))
+    verdicts = [(one.key, one.kind) for one in found.verdicts]
+    assert [kind for key, kind in verdicts if key == "--stun-srv"] == ["taken-over", "no-counterpart"]
+    assert dict(verdicts).items() >= {"--turn-tls": "no-counterpart", "--rtcp-mux": "not-needed"}.items()
+
+
+def test_turn_that_pjsua_does_not_use(tmp_path: Path) -> None:
+    """Without ICE there is none."""
+    text = NETWORK.replace("--use-ice", "")
+    network = loaded(tmp_path, text).sip.network
+    assert (network.turn.server, network.ice) == (None, False)
+    assert kinds(imported(tmp_path, text))["--turn-passwd"] == "not-needed"
 
 
 def test_two_accounts(tmp_path: Path) -> None:
