@@ -28,3 +28,8 @@ if [ ! -e "$home/complete" ]; then
 fi
 if [ ! -e /opt/jibri-sip/current ]; then ln -sfn "releases/$release" /opt/jibri-sip/current; fi
 ln -sfn /opt/jibri-sip/current/venv/bin/jibri-sip /usr/local/bin/jibri-sip
+# The autoscaler's side looks for the scripts where Jibri's package has them. Where there is a Jibri, they are its own.
+if [ ! -e /opt/jitsi/jibri ] && [ ! -L /opt/jitsi/jibri ]; then
+  install -d /opt/jitsi
+  ln -s /opt/jibri-sip/current/jibri /opt/jitsi/jibri
+fi
