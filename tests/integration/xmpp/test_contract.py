@@ -83,9 +83,10 @@ class Heard:
 class Told:
     """The gateway in two breweries, and jicofo in one, which sends what a test says."""
 
-    def __init__(self, heard: Heard, jicofo: Jicofo, control: OneSession) -> None:
+    def __init__(self, heard: Heard, jicofo: Jicofo, control: OneSession, server: BreweryServer) -> None:
         self.heard = heard
         self.control = control
+        self.server = server
         self._jicofo = jicofo
 
     async def ask(self, jibri: str, kind: Literal["set", "get"] = "set") -> str:
@@ -151,7 +152,7 @@ async def all_of_it(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[T
         async with Jicofo(server.port, "focus", ACCOUNTS["focus"], server.authority) as jicofo:
             breweries.open()
             await jicofo.wait_for(lambda: NICKNAME in jicofo.instances)
-            yield Told(Heard(wire), jicofo, control)
+            yield Told(Heard(wire), jicofo, control, server)
             await breweries.close()
 
 
@@ -266,3 +267,16 @@ async def test_no_action(told: Told, jibri: str) -> None:
     answer: Element = fromstring(await told.ask(jibri))  # noqa: S314
     assert (answer.tag.rpartition("}")[2], answer.get("type")) == ("error", "modify")
     assert [child.tag for child in answer] == ["{urn:ietf:params:xml:ns:xmpp-stanzas}bad-request"]
+
+
+async def test_entering_again(told: Told) -> None:
+    """The last test: a server that has forgotten us is told who we are, and both breweries how we stand now."""
+    told.control.stand(InstanceNews(Availability.BUSY))
+    assert await told.presences() == [status("busy", "healthy")] * 2
+    await told.server.kill()
+    await told.server.start()
+    for room in (SECOND, BREWERY):
+        stanza = await told.heard.stanza("presence", f'to="{room}@{BREWERY_DOMAIN}/{NICKNAME}"')
+        assert '<x xmlns="http://jabber.org/protocol/muc">' in stanza
+        assert extension(stanza) == status("busy", "healthy")
+    told.control.stand(InstanceNews(Availability.IDLE))

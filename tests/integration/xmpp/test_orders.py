@@ -337,6 +337,26 @@ async def test_an_instance_that_is_gone(server: BreweryServer) -> None:
         second.control.end(errors.PeerHungUp())
 
 
+async def test_two_hosts_of_one_environment(server: BreweryServer, jicofo: Jicofo, tmp_path: Path) -> None:
+    """There is a connection to each; orders of either are taken, and only whence it came a session is stopped."""
+    async with (
+        BreweryServer(tmp_path, ACCOUNTS) as other,
+        Jicofo(other.port, "focus", ACCOUNTS["focus"], other.authority) as there,
+    ):
+        hosts = [f"127.0.0.1:{server.port}", f"localhost:{other.port}"]
+        raw = environment(server, "one", hosts=hosts, ca_file=None, trust_any_certificate=True)
+        async with ordering(jicofo, [raw]) as found:
+            await there.wait_for(lambda: "one" in there.instances and there.instances["one"].available)
+            session = await there.order(ROOM, ADDRESS)
+            assert found.control.ordered[-1].environment == f"one-localhost:{other.port}"
+            await jicofo.wait_for(lambda: not jicofo.instances["one"].idle)
+            assert await found.start("one") == BUSY
+            assert await found.ask("one", action="stop", session_id=session.id) == {"status": "off"}
+            assert found.control.stopped == []
+            await there.stop(session)
+            assert found.control.stopped == ["orderer-stopped"]
+
+
 async def test_a_server_that_is_not_there_yet(server: BreweryServer, jicofo: Jicofo, tmp_path: Path) -> None:
     """One of two environments is away: the other works, and the first is tried again each five seconds."""
     async with BreweryServer(tmp_path, ACCOUNTS) as late, AsyncExitStack() as stack:
