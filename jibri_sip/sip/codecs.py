@@ -71,7 +71,7 @@ def _set_picture(endpoint: pj.Endpoint, codec: str, picture: Picture) -> None:
         fmt.fpsNum, fmt.fpsDenum = picture.fps, 1
         fmt.avgBps, fmt.maxBps = picture.bitrate, int(picture.bitrate * _PEAK)
     param.encMtu = picture.mtu - _HEADERS + _PJMEDIA_KEEPS
-    param.decFmt.fpsNum = min(2 * picture.fps, _BRIDGE_HZ)
+    param.decFmt.fpsNum = _BRIDGE_HZ
     endpoint.setVideoCodecParam(codec, param)
 
 

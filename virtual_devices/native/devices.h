@@ -34,6 +34,8 @@ struct screen *screen_open(const char *display, const char *cookie, int cookie_s
 void screen_close(struct screen *screen);
 /* A card of width x height instead of the screen, or NULL for the screen itself. */
 void screen_show(struct screen *screen, const uint8_t *card);
+/* Whether screen_read would give another picture than the last time. */
+int screen_fresh(struct screen *screen);
 /* What the peer would be sent now. Returns 1 for a picture of X, 0 for a card. */
 int screen_read(struct screen *screen, uint8_t *i420);
 /* The picture that was last handed on; 0 when there was none yet. */

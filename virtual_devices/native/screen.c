@@ -48,6 +48,7 @@ struct screen {
     uint8_t *picture;   /* I420 of what was last handed on, while `picture_valid` */
     bool picture_valid; /* false: must be made from bgrx first */
     bool picture_is_card;
+    bool changed; /* from the screen to a card, to another one, or back */
     struct screen_stats stats;
 };
 
@@ -186,6 +187,7 @@ void screen_show(struct screen *screen, const uint8_t *card) {
         screen->outdated = screen->asked;
     }
     screen->live = card == NULL;
+    screen->changed = true;
     pthread_mutex_unlock(&screen->mutex);
 }
 
@@ -279,6 +281,15 @@ static void read_card(struct screen *screen, uint8_t *i420) {
     screen->stats.cards++;
 }
 
+int screen_fresh(struct screen *screen) {
+    pthread_mutex_lock(&screen->mutex);
+    if (screen->live && !screen->stats.lost)
+        note_damage(screen);
+    const bool fresh = screen->changed || (screen->live && (screen->damaged || screen->asked));
+    pthread_mutex_unlock(&screen->mutex);
+    return fresh;
+}
+
 int screen_read(struct screen *screen, uint8_t *i420) {
     pthread_mutex_lock(&screen->mutex);
     const bool fresh = screen->live && grab(screen);
@@ -288,6 +299,7 @@ int screen_read(struct screen *screen, uint8_t *i420) {
     else
         read_card(screen, i420);
     screen->seen = true;
+    screen->changed = false;
     screen->stats.frames++;
     pthread_mutex_unlock(&screen->mutex);
     return live;

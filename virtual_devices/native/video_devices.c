@@ -1,6 +1,7 @@
 /* The PJMEDIA video devices of the gateway, all passive (PJMEDIA's video bridge calls them at its clock):
  *
- *   meeting-screen  capture  gives what the screen object of the process holds; black without one
+ *   meeting-screen  capture  gives what the screen object of the process holds; black without one. Asked at each
+ *                            tick, it gives a picture soon after it was painted, so many a second as it was opened for
  *   sip-camera      render   feeds the camera object of the process; swallows pictures without one
  *   void            render   swallows pictures: PJSIP opens a hidden preview of what is sent, which must
  *                            not end up in the camera
@@ -10,6 +11,7 @@
  */
 #include "video_devices.h"
 
+#include "clock.h"
 #include "devices.h"
 #include "picture.h"
 
@@ -23,6 +25,10 @@
 #include <pjmedia_videodev.h>
 
 #define CLOCK_RATE 90000 /* RFC 6184 8.2.1 */
+#define BRIDGE_HZ 60     /* how often PJMEDIA's video bridge asks */
+#define TICK_NS (NS_PER_S / BRIDGE_HZ)
+#define EARLY_NS (TICK_NS * 6 / 5) /* a new picture need not wait for its time */
+#define LATE_NS (TICK_NS * 3 / 2)  /* without a new one the last is sent again */
 
 enum device { MEETING_SCREEN, SIP_CAMERA, VOID, DEVICE_COUNT };
 
@@ -52,8 +58,8 @@ struct stream {
     pj_pool_t *pool;
     enum device device;
     pjmedia_vid_dev_param param;
-    pj_timestamp timestamp;
-    unsigned interval; /* [1/CLOCK_RATE s] */
+    uint64_t interval_ns; /* between two pictures of the screen */
+    uint64_t due_ns;      /* when the next should be given */
     bool running;
 };
 
@@ -107,6 +113,18 @@ static pj_status_t stream_destroy(pjmedia_vid_dev_stream *base) {
     return PJ_SUCCESS;
 }
 
+/* Whether a picture is given now: a new one at about its time, the last one again when none came. */
+static bool due(struct stream *stream) {
+    const uint64_t now = clock_now_ns();
+    const bool fresh = current_screen && screen_fresh(current_screen);
+    if (fresh ? now + EARLY_NS < stream->due_ns : now < stream->due_ns + LATE_NS)
+        return false;
+    stream->due_ns += stream->interval_ns;
+    if (stream->due_ns < now) /* what came late is not made up for */
+        stream->due_ns = now;
+    return true;
+}
+
 static pj_status_t stream_get_frame(pjmedia_vid_dev_stream *base, pjmedia_frame *frame) {
     struct stream *stream = (struct stream *)base;
     const size_t size = picture_size(canvas.width, canvas.height);
@@ -115,16 +133,15 @@ static pj_status_t stream_get_frame(pjmedia_vid_dev_stream *base, pjmedia_frame 
     if (frame->size < size)
         return PJ_ETOOSMALL;
     pthread_mutex_lock(&screen_mutex);
-    if (current_screen)
+    const bool given = due(stream);
+    if (given && current_screen)
         screen_read(current_screen, frame->buf);
-    else
+    else if (given)
         picture_black(frame->buf, canvas.width, canvas.height);
     pthread_mutex_unlock(&screen_mutex);
-    frame->type = PJMEDIA_FRAME_TYPE_VIDEO;
-    frame->size = size;
+    frame->type = given ? PJMEDIA_FRAME_TYPE_VIDEO : PJMEDIA_FRAME_TYPE_NONE;
+    frame->size = given ? size : 0;
     frame->bit_info = 0;
-    frame->timestamp = stream->timestamp;
-    stream->timestamp.u64 += stream->interval;
     return PJ_SUCCESS;
 }
 
@@ -220,7 +237,10 @@ static pj_status_t factory_create_stream(pjmedia_vid_dev_factory *base, pjmedia_
     stream->pool = pool;
     stream->device = (enum device)index;
     stream->param = *param;
-    stream->interval = PJMEDIA_SPF2(param->clock_rate, &param->fmt.det.vid.fps, 1);
+    stream->interval_ns = NS_PER_S * (unsigned)param->fmt.det.vid.fps.denum / (unsigned)param->fmt.det.vid.fps.num;
+    /* Both ask for every tick: the screen to give a picture when there is one, the camera to take any that comes. */
+    param->fmt.det.vid.fps = (pjmedia_ratio){BRIDGE_HZ, 1};
+    stream->param.fmt.det.vid.fps = param->fmt.det.vid.fps;
     *stream_out = &stream->base;
     return PJ_SUCCESS;
 }
