@@ -105,6 +105,15 @@ class MeetingPage:
         """Mute or unmute the picture that we send; a moderated meeting may refuse, `state()` tells."""
         self._driver.call("setMuted", "video", muted)
 
+    def rename(self, display_name: str, sip_address: str) -> None:
+        """Be called otherwise from now on; the page may load anew. Nothing happens outside a meeting.
+
+        Args:
+            display_name: The name that others see; any Unicode.
+            sip_address: Of the peer, for our presence.
+        """
+        self._driver.call("rename", display_name, sip_address)
+
     def toggle(self, media: Medium) -> Toggled | None:
         """Switch what we send on or off; where we may not switch it on, our hand goes up or down instead.
 

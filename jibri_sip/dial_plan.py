@@ -283,11 +283,16 @@ def decoded_user(user: str) -> str:
 
 
 def _caller_name(call: DialledCall, meeting: MeetingSettings) -> str:
-    """What to call the caller: its display name, else the user part of its address, else the configured name."""
-    match = re.match(r"sips?:([^@;?>]+)@", call.caller_uri, re.IGNORECASE)
+    """What to call the caller."""
+    return party_name(call.caller_name, call.caller_uri, meeting)
+
+
+def party_name(name: str, uri: str, meeting: MeetingSettings) -> str:
+    """What to call a peer in the meeting: its display name, else the user part of its address, else as configured."""
+    match = re.match(r"sips?:([^@;?>]+)@", uri, re.IGNORECASE)
     user = unquote_to_bytes(match[1]).decode(errors="replace") if match else ""
     user = user.split(":")[0]  # RFC 3261 section 19.1.1 has a password there
-    return _shown_name(call.caller_name) or _shown_name(user) or meeting.display_name
+    return _shown_name(name) or _shown_name(user) or meeting.display_name
 
 
 def _shown_name(name: str) -> str:

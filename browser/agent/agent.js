@@ -4,7 +4,7 @@
  *
  * It listens and presses one button; it changes nothing that the page does. What it uses of the page:
  *   APP.conference          isLocalAudioMuted, isLocalVideoMuted, muteAudio, muteVideo, getStats, hangup,
- *                           getConnectionState, _room (lib-jitsi-meet's JitsiConference, there before it joins)
+ *                           getConnectionState, changeLocalDisplayName, _room (lib-jitsi-meet's JitsiConference, there before it joins)
  *   APP.connection          lib-jitsi-meet's JitsiConnection, for why it failed
  *   _room.connection        the same; of its XMPP connection, when the server was last heard
  *   _room.isMutedByFocus, isVideoMutedByFocus    the meeting switched us off, not we ourselves
@@ -12,7 +12,7 @@
  *                           a visitor, whether our hand is up. Dispatched: raising it; closing a dialog
  *   [data-testid="prejoin.joinMeeting"]   the button that joins
  *   localStorage            who we are, as Jibri has always told it
- *   sessionStorage          ours: what of us was muted on purpose, should the page load anew
+ *   sessionStorage          ours: what of us was muted on purpose, and who we became, should the page load anew
  *   location.hash           `jwt`: the only place where the page looks for a token, beside the URL's query
  */
 (() => {
@@ -28,7 +28,7 @@
     const SETTLE_EVERY_MS = 1000;
     const SETTLE_TRIES = 5;
     const CLICK_EVERY_MS = 1000;
-    const KEPT = 'jibriSipMuted';
+    const KEPT = 'jibriSipKept';
     const JOIN_BUTTON = '[data-testid="prejoin.joinMeeting"]';
 
     // Why JitsiConference (conference.*) or JitsiConnection (connection.*) failed, as a kind of JoinFailed.
@@ -146,8 +146,8 @@
 
             return;
         }
-        introduce();
         recall();
+        introduce();
         look();
     }
 
@@ -225,13 +225,27 @@
         if (passwordTried && window.APP.store) {
             attempt(null, () => window.APP.store.dispatch({ type: 'HIDE_DIALOG' }));
         }
+        tellAddress();
+        attempt(null, settle);
+    }
+
+    function tellAddress() {
         if (visit.sipAddress) {
             attempt(null, () => {
                 room.room.addOrReplaceInPresence('sip_address', { value: visit.sipAddress });
                 room.room.sendPresence();
             });
         }
-        attempt(null, settle);
+    }
+
+    /** Be somebody else from now on: the call was handed on. */
+    function rename(displayName, sipAddress) {
+        Object.assign(visit, { displayName, sipAddress });
+        keep();
+        if (joined) {
+            attempt(null, () => conference().changeLocalDisplayName(displayName));
+            tellAddress();
+        }
     }
 
     function conferenceFailed(name, ...details) {
@@ -285,12 +299,19 @@
     const mute = (media, off) =>
         (media === 'audio' ? conference().muteAudio(off, false) : conference().muteVideo(off, false));
 
-    /** Take over what was muted on purpose before the page loaded anew in the middle of this visit. */
+    /** For when the page loads anew in the middle of this visit. */
+    function keep() {
+        const { id, displayName, sipAddress } = visit;
+
+        attempt(null, () => sessionStorage.setItem(KEPT, JSON.stringify({ id, displayName, sipAddress, muted })));
+    }
+
     function recall() {
         const kept = attempt({}, () => JSON.parse(sessionStorage.getItem(KEPT)));
 
-        if (kept.visit === visit.id) {
-            muted = { audio: kept.audio, video: kept.video };
+        if (kept && kept.id === visit.id) {
+            muted = kept.muted;
+            Object.assign(visit, { displayName: kept.displayName, sipAddress: kept.sipAddress });
         }
     }
 
@@ -298,7 +319,7 @@
     function setMuted(media, off) {
         settleTries = SETTLE_TRIES;
         muted[media] = off;
-        attempt(null, () => sessionStorage.setItem(KEPT, JSON.stringify({ visit: visit.id, ...muted })));
+        keep();
         mute(media, off);
     }
 
@@ -462,6 +483,7 @@
         begin,
         state: report,
         leave,
+        rename,
         setMuted,
         toggle
     });

@@ -19,6 +19,7 @@ from browser.visit import Visit
 from jibri_sip import errors, log
 from jibri_sip.clock import monotonic, utc_now
 from jibri_sip.config.model import Settings
+from jibri_sip.dial_plan import party_name
 from jibri_sip.errors import GatewayError
 from jibri_sip.media.bridge import Bridge
 from jibri_sip.session import keys, looks, summary
@@ -109,6 +110,7 @@ class Session(ABC):
         self._ending: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
         self._seen: Seen | None = None
         self._keypad = keys.Keypad()
+        self._name_in_meeting = ""
 
     @abstractmethod
     async def _set_up(self) -> None:
@@ -188,6 +190,8 @@ class Session(ABC):
         limits = self._parts.settings.limits
         slot = self._parts.slot
         loop = asyncio.get_running_loop()
+
+        self._name_in_meeting = visit.display_name
 
         def on_state(state: PageState) -> None:
             loop.call_soon_threadsafe(self._page_phase, state.phase)
@@ -303,10 +307,23 @@ class Session(ABC):
         if self.standing.state is State.HELD:
             self._move(Event.RESUMED)
         self._start(self._follow(successor))
+        self._start(self._rename(before))
         # Who hands a call on hangs up once it is told that the other one is up (RFC 5589 section 6).
         with suppress(TimeoutError):
             await asyncio.wait_for(before.wait_ended(), LET_GO_S)
         await before.hangup()
+
+    async def _rename(self, before: Call) -> None:
+        """Have the meeting see who is there now, unless a rule or an order gave the name."""
+        meeting = self._parts.settings.meeting
+        if self.call is None or self._name_in_meeting != party_name(before.remote_name, before.remote_uri, meeting):
+            return
+        self._name_in_meeting = party_name(self.call.remote_name, self.call.remote_uri, meeting)
+        slot = self._parts.slot
+        try:
+            await slot.browse(slot.page.rename, self._name_in_meeting, self.call.remote_uri)
+        except BrowserError as error:
+            _log.warning("not_renamed", error=str(error))
 
     def _press(self, key: str) -> None:
         self._keypad, media = self._keypad.press(key, monotonic())

@@ -27,35 +27,68 @@ async def shared_gateway(meeting: EmbeddedMeeting, logs: Path) -> AsyncIterator[
         yield running
 
 
+OTHER = "peer"
+"""What the other room is called in the meeting: the user part of its address, for nobody told its name."""
+
+
+async def takes_its_place(
+    alice: Participant, gateway: RunningGateway, other: MeasuredPeer, meeting: EmbeddedMeeting, session_id: str
+) -> None:
+    """The other room is seen and heard in the same meeting, under its own name, as is the meeting there."""
+    await sees_and_hears(other, ALICE_HZ)
+    await alice.report(reset=True)
+    report = await alice.wait_for(
+        lambda now: OTHER in now.video and now.video[OTHER].intact >= FRAMES and now.audio[OTHER][OTHER_HZ] > LOUD,
+        "picture and sound of the other room, under its name",
+    )
+    assert PEER not in report.video
+    assert report.audio[OTHER][PEER_HZ] < LOUD / 2
+    now = await gateway.status()
+    assert now["session"]["id"] == session_id
+    assert now["session"]["peer"] == other.uri
+    assert len(await meeting.occupants("demo")) == 2
+    await other.hangup()
+    await other.wait_over()
+
+    async def state() -> str:
+        return str((await gateway.status())["slot"])
+
+    await until(state, lambda slot: slot != "busy", "the end of the session")
+
+
+def other_room() -> MeasuredPeer:
+    """To whom the call is handed on."""
+    return MeasuredPeer(width=640, height=360, fps=15, bitrate=500_000, tone_hz=OTHER_HZ)
+
+
 async def test_blind_transfer(
     alice: Participant, gateway: RunningGateway, peer: MeasuredPeer, meeting: EmbeddedMeeting
 ) -> None:
-    """The room system that the call is handed on to is seen and heard in the same meeting, as is the meeting there."""
-    async with MeasuredPeer(width=640, height=360, fps=15, bitrate=500_000, tone_hz=OTHER_HZ) as other:
+    """The room system that the call is handed on to takes the place of the one that hands it on."""
+    async with other_room() as other:
         await call(peer, gateway, "demo")
         before = await gateway.status()
         await peer.refer(f"{other.uri};transport=udp")
         await other.wait_up()
         await peer.hangup()
         await peer.wait_over()
-        await sees_and_hears(other, ALICE_HZ)
-        await alice.report(reset=True)
-        report = await alice.wait_for(
-            lambda now: PEER in now.video and now.video[PEER].intact >= FRAMES and now.audio[PEER][OTHER_HZ] > LOUD,
-            "picture and sound of the other room",
-        )
-        assert report.audio[PEER][PEER_HZ] < LOUD / 2
-        now = await gateway.status()
-        assert now["session"]["id"] == before["session"]["id"]
-        assert now["session"]["peer"] == other.uri
-        assert len(await meeting.occupants("demo")) == 2
-        await other.hangup()
-        await other.wait_over()
+        await takes_its_place(alice, gateway, other, meeting, before["session"]["id"])
 
-        async def state() -> str:
-            return str((await gateway.status())["slot"])
 
-        await until(state, lambda slot: slot != "busy", "the end of the session")
+async def test_attended_transfer(
+    alice: Participant, gateway: RunningGateway, peer: MeasuredPeer, meeting: EmbeddedMeeting
+) -> None:
+    """So does one that was called and asked before: our call takes the place of that one (RFC 5589 section 7)."""
+    async with other_room() as other:
+        await call(peer, gateway, "demo")
+        before = await gateway.status()
+        await peer.consult(f"{other.uri};transport=udp")
+        await other.wait_up()
+        await peer.connect_the_two()
+        await other.wait_up()
+        await peer.wait_over()
+        await peer.hangup()
+        await takes_its_place(alice, gateway, other, meeting, before["session"]["id"])
 
 
 async def test_a_transfer_to_nobody(gateway: RunningGateway, peer: MeasuredPeer) -> None:

@@ -74,6 +74,13 @@ class PeerCall(pj.Call):
         if self.agent.options.fec == 0:
             prm.sdp.wholeSdp = prm.sdp.wholeSdp.replace("useinbandfec=1", "useinbandfec=0")
 
+    def onCallReplaceRequest(self, prm: pj.OnCallReplaceRequestParam) -> None:  # noqa: N802
+        """Somebody else takes this call over (RFC 3891)."""
+        # Kept until it is over: this is a callback of its own.
+        self.agent.second = self
+        prm.newCall = self.agent.call = PeerCall(self.agent, self.agent.account)
+        prm.opt.audioCount, prm.opt.videoCount, prm.opt.textCount = 1, int(self.agent.video), 0
+
     def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:  # noqa: N802
         """Tell the key."""
         tell({"event": "dtmf", "digit": prm.digit})
@@ -105,6 +112,7 @@ class Agent:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.call: PeerCall | None = None
+        self.second: PeerCall | None = None
         self.finished: list[PeerCall] = []
         self.answer_code: int = 200
         self.ring_s = 0.0
@@ -128,6 +136,8 @@ class Agent:
             "hold": self._hold,
             "resume": self._resume,
             "refer": self._refer,
+            "consult": self._consult,
+            "connect": self._connect,
             "keyframe": self._keyframe,
             "fir": self._fir,
             "tmmbr": self._tmmbr,
@@ -344,6 +354,17 @@ class Agent:
         self._live().xfer(command["uri"], pj.CallOpParam(True))
         return {}
 
+    def _consult(self, command: Json) -> Json:
+        self.second = PeerCall(self, self.account)
+        self.second.makeCall(command["uri"], self.param())
+        return {}
+
+    def _connect(self, _command: Json) -> Json:
+        if self.second is None:
+            raise ValueError("no second call")
+        self._live().xferReplaces(self.second, pj.CallOpParam(True))
+        return {}
+
     def _keyframe(self, _command: Json) -> Json:
         param = pj.CallVidSetStreamParam()
         param.medIdx = -1
@@ -377,6 +398,8 @@ class Agent:
                 call = self.finished.pop()
                 if call is self.call:
                     self.call = None
+                if call is self.second:
+                    self.second = None
                 del call
             if select.select([0], [], [], 0)[0]:
                 data = os.read(0, 65536)
@@ -398,7 +421,7 @@ class Agent:
     def stop(self) -> None:
         """Hang up and free everything, in the order that PJSIP wants."""
         self.finished.clear()
-        self.call = None
+        self.call = self.second = None
         self.account.shutdown()
         del self.account
         gc.collect()

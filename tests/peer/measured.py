@@ -308,3 +308,11 @@ class MeasuredPeer:
     async def refer(self, uri: str) -> None:
         """Ask the other side to call somebody else (RFC 3515)."""
         await self._do("refer", uri=uri)
+
+    async def consult(self, uri: str) -> None:
+        """Call somebody else beside the call that is up."""
+        await self._do("consult", uri=uri)
+
+    async def connect_the_two(self) -> None:
+        """Hand the call on to whom was consulted: an attended transfer (RFC 5589 section 7)."""
+        await self._do("connect")
