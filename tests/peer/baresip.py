@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.peer import clips
+from tests.peer.lossy import LossyNetwork
 from tests.peer.ports import free_port
 from tests.peer.seen import Frame, Seen, add_up
 from tests.stamps import tones
@@ -65,6 +66,7 @@ class Baresip:
         tone_hz: of its tone.
         video: whether it has video at all.
         shown: size of the picture that it will receive, in pixels.
+        network: what its packets have to pass.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Baresip:
         tone_hz: float = 770,
         video: bool = True,
         shown: tuple[int, int] = (1280, 720),
+        network: LossyNetwork | None = None,
     ) -> None:
         self.port = free_port()
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -92,6 +95,7 @@ class Baresip:
         self._tone_hz = tone_hz
         self._video = video
         self._shown = shown
+        self._network = network
         self._control_port = free_port()
         self._display = Display(work_dir, Canvas(*shown))
         self._frames: list[Frame] = []
@@ -139,7 +143,10 @@ class Baresip:
             log=self._take_frame,
         )
         self._process = await ChildProcess.spawn(
-            ["baresip", "-4", "-f", str(self._work_dir)], env=env, name="baresip", log=self.log.append
+            ["baresip", "-4", "-f", str(self._work_dir)],
+            env={**env, **(self._network.environment if self._network else {})},
+            name="baresip",
+            log=self.log.append,
         )
         await wait_until(lambda: "baresip is ready." in self.log, self._process, _START_S)
         reader, self._control = await asyncio.open_connection("127.0.0.1", self._control_port)

@@ -92,6 +92,7 @@ class Wire:
     Args:
         mux: have both on one port (RFC 5761).
         profile: of its media section.
+        h264: the parameters of H.264 that it says.
 
     Attributes:
         packets: RTP packets that came.
@@ -100,8 +101,15 @@ class Wire:
         remote: RTP port of the other side; RTCP is one above. To be set before anything is sent.
     """
 
-    def __init__(self, *, mux: bool = False, profile: str = "RTP/AVP") -> None:
+    def __init__(
+        self,
+        *,
+        mux: bool = False,
+        profile: str = "RTP/AVP",
+        h264: str = "profile-level-id=42e01f;packetization-mode=1",
+    ) -> None:
         self._mux = mux
+        self._h264 = h264
         self._profile = profile
         self.packets: list[bytes] = []
         self.fed_back: list[Feedback] = []
@@ -130,7 +138,7 @@ class Wire:
             f"m=video {port} {self._profile} {PAYLOAD_TYPE}",
             *(["a=rtcp-mux"] if self._mux else [f"a=rtcp:{rtcp}"]),
             f"a=rtpmap:{PAYLOAD_TYPE} H264/90000",
-            f"a=fmtp:{PAYLOAD_TYPE} profile-level-id=42e01f;packetization-mode=1",
+            f"a=fmtp:{PAYLOAD_TYPE} {self._h264}",
             *(f"a=rtcp-fb:{PAYLOAD_TYPE} {kind}" for kind in kinds),
         ]
         return "\n".join(lines) + "\n"

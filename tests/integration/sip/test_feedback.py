@@ -16,7 +16,7 @@ from tests.integration.sip.conftest import Gateway
 from tests.integration.sip.wired import SMALL, stream, until_no_keyframes
 from tests.peer import wire
 from tests.peer.raw import RawCaller
-from tests.peer.wire import OWN_SOURCE
+from tests.peer.wire import OWN_SOURCE, Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -182,6 +182,28 @@ async def test_peer_that_ignores_nacks(gateway: Gateway) -> None:
         line.send(21)
         after = await told_of(call, 12)
         assert (after.given_up, after.nacked) == (10, before.nacked)
+
+
+async def requests(line: Wire, keyframe_every: int) -> int:
+    """PLIs that came while pictures were sent for 1.6 s, one in so many a keyframe that lacks a packet."""
+    number, since = 100, len(line.of_kind(wire.PSFB, wire.PLI))
+    for picture in range(1, 49):
+        is_keyframe = picture % keyframe_every == 0
+        number += 2 if is_keyframe or picture == 1 else 1
+        # The heads of an IDR slice of type I, and of a slice of type P (ITU-T H.264 section 7.3.3).
+        line.send(number, (b"\x65\x88" if is_keyframe else b"\x41\xc0") + bytes(20), picture=picture)
+        await asyncio.sleep(1 / 30)
+    return len(line.of_kind(wire.PSFB, wire.PLI)) - since
+
+
+async def test_damaged_keyframes_are_asked_for_again_soon(gateway: Gateway) -> None:
+    """One that came damaged is asked for again after 200 ms; one that does not come, after 500. Each time twice."""
+    async with stream(gateway, "nack pli") as (line, _, _):
+        seldom = await requests(line, 1000)
+    async with stream(gateway, "nack pli") as (line, _, _):
+        often = await requests(line, 3)
+    assert 2 <= seldom <= 8
+    assert seldom * 1.5 <= often <= 2 * 9
 
 
 async def test_packets_out_of_order(gateway: Gateway) -> None:

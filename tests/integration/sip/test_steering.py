@@ -12,7 +12,7 @@ from jibri_sip.sip.rate import RateState
 from jibri_sip.sip.settings import Picture, SipSettings
 from tests.integration.sip.conftest import Gateway
 from tests.integration.sip.wired import dialog, until_no_keyframes
-from tests.peer import devices, gateway_devices, wire
+from tests.peer import devices, gateway_devices, h264, wire
 from tests.peer.lossy import Line, LossyNetwork
 from tests.peer.measured import MeasuredPeer
 
@@ -110,6 +110,33 @@ async def test_level_of_the_peer(gateway: Gateway) -> None:
         assert video is not None
         assert (video.sent_width, video.sent_height) == (416, 234)
         await call.hangup()
+
+
+@pytest.mark.parametrize(
+    ("said", "macroblocks", "most_bps"),
+    [
+        # What each level allows: ITU-T H.264 table A-1; the picture is 720p at 5 a second.
+        pytest.param("42e00d", (350, 396), 768_000, marks=pytest.mark.slow),
+        ("42e00d;max-fs=3600", (1800, 11_880 // 5), 768_000),
+        pytest.param("42e00d;max-fs=3600;max-mbps=108000", (3600, 3600), 768_000, marks=pytest.mark.slow),
+        pytest.param("42e00b", (350, 396), 192_000, marks=pytest.mark.slow),
+        ("42e00b;max-br=400;max-cpb=2000;max-dpb=900", (350, 396), 400_000),
+        ("42e00a", (80, 99), 64_000),
+    ],
+)
+async def test_limits_on_the_wire(gateway: Gateway, said: str, macroblocks: tuple[int, int], most_bps: int) -> None:
+    """Size and bits of what is sent are within the peer's level, max-fs, max-mbps and max-br (RFC 6184 section 8.1)."""
+    async with dialog(gateway, h264=f"profile-level-id={said};packetization-mode=1") as (line, call, _, _):
+        shown = h264.sequence(line.packets)
+        assert macroblocks[0] <= shown.macroblocks <= macroblocks[1]
+        assert abs(shown.width / shown.height - 16 / 9) < 0.05
+        assert (await rate(call)).limit_bps <= most_bps
+        start = len(line.packets)
+        await asyncio.sleep(2)
+        octets = sum(len(packet) - 12 for packet in line.packets[start:])
+        # There is a keyframe a second to begin with.
+        assert octets * 8 / 2 < most_bps * 1.5
+        assert len({packet[4:8] for packet in line.packets[start:]}) <= 2 * 5 + 2
 
 
 async def test_loss_and_back(gateway: Gateway, tmp_path: Path) -> None:

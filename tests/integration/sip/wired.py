@@ -33,9 +33,10 @@ async def dialog(
     profile: str = "RTP/AVP",
     bandwidth: str = "",
     session_bandwidth: str = "",
+    h264: str = "profile-level-id=42e01f;packetization-mode=1",
 ) -> AsyncIterator[tuple[Wire, Call, str, RawCaller]]:
     """The same, with its caller. `kinds` of feedback, and a `bandwidth` such as `AS:400`, go into the media section."""
-    async with RawCaller(gateway.endpoint.ports.udp) as caller, Wire(mux=mux, profile=profile) as line:
+    async with RawCaller(gateway.endpoint.ports.udp) as caller, Wire(mux=mux, profile=profile, h264=h264) as line:
         first, _, rest = line.media(*kinds).partition("\n")
         offer = sdp(AUDIO, first + (f"\nb={bandwidth}\n" if bandwidth else "\n") + rest)
         if session_bandwidth:
