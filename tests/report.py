@@ -65,6 +65,14 @@ class SetupTimes:
     to_sip_first_frame: float | None = None
 
 
+@dataclass(frozen=True)
+class Readiness:
+    """Milliseconds until the slot takes a call again: since the BYE, and since the SIGKILL of one of its programs."""
+
+    after_call: Percentiles
+    after_kill: dict[str, float]
+
+
 @dataclass
 class Video:
     """A direction's picture, as its far end got it.
@@ -153,6 +161,7 @@ class Report:
     to_sip: Direction = field(default_factory=Direction)
     cpu_cores: Shares = field(default_factory=Shares)
     rss_mib: Shares = field(default_factory=Shares)
+    ready_ms: Readiness | None = None
     rivals: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
 
@@ -187,6 +196,13 @@ class Report:
             f"INVITE to 200: {ms(self.setup_ms.invite_to_200)}.",
             table(("", "CPU, cores", "memory, MiB"), shares),
         ]
+        if self.ready_ms:
+            kills = self.ready_ms.after_kill
+            slowest = max(kills, key=lambda name: kills[name])
+            parts.append(
+                f"Ready again after a call: {ms(self.ready_ms.after_call.p50)};"
+                f" after a kill, at most ({slowest}): {ms(kills[slowest])}."
+            )
         return "\n\n".join(parts) + "\n"
 
 

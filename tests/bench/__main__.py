@@ -13,7 +13,7 @@ import structlog
 
 from jibri_sip.sip.settings import Picture
 from tests import report as reports
-from tests.bench import calls, loss, own_share, plot, rivals
+from tests.bench import calls, loss, own_share, plot, readiness, rivals
 from tests.library import library_directory
 from tests.meeting import EmbeddedMeeting
 
@@ -36,6 +36,9 @@ async def _with_meeting(parts: set[str], report: reports.Report, say: Callable[[
         if "set-up" in parts:
             say(f"set-up time: {_CALLS} calls to a warm gateway")
             report.setup_ms = await calls.set_up(meeting, DIRECTORY / "set-up.log", _CALLS, say)
+        if "ready" in parts:
+            say("ready again: after calls, and after kills")
+            report.ready_ms = await readiness.measure(meeting, DIRECTORY / "ready.log", say)
         if "whole" in parts:
             say("whole way: 720p30 both ways")
             await calls.whole_way(meeting, DIRECTORY / "whole-way.log", report, _PICTURE)
@@ -52,7 +55,7 @@ async def _with_meeting(parts: set[str], report: reports.Report, say: Callable[[
 async def _bench(parts: set[str], lossy: Picture) -> reports.Report:
     say = _progress()
     report = reports.Report(reports.machine(os.getloadavg()[0]))
-    if parts & {"set-up", "whole", "share"}:
+    if parts & {"set-up", "ready", "whole", "share"}:
         await _with_meeting(parts, report, say)
     if "loss" in parts:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
@@ -98,7 +101,7 @@ def _loss_tables(report: reports.Report) -> str:
 
 def main() -> None:
     """Measure, write, print."""
-    names = ("set-up", "whole", "share", "loss", "rivals")
+    names = ("set-up", "ready", "whole", "share", "loss", "rivals")
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="parts of it")
     parser.add_argument("--small", action="store_true", help="a small picture on lossy lines, for a machine in use")
