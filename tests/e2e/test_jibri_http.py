@@ -12,7 +12,9 @@ import pytest_asyncio
 
 from tests.e2e.conftest import ALICE_HZ, PEER_HZ
 from tests.e2e.waiting import ended, in_state, until
-from tests.meeting import EmbeddedMeeting, Participant
+from tests.library import library_directory
+from tests.meeting import EmbeddedMeeting, MeetingOptions, Participant
+from tests.meeting.options import ACCOUNT_DOMAIN
 from tests.peer.measured import MeasuredPeer
 from tests.peer.provider import SipProvider, field
 from tests.running_gateway import RunningGateway
@@ -27,6 +29,17 @@ LOUD = 0.1
 UP_S = 20.0
 GONE_S = 20.0
 EXIT_CODES = {"gracefulShutdown": 255, "notifyConfigChanged": 0, "shutdown": 255}
+
+
+LOGIN = {"domain": ACCOUNT_DOMAIN, "username": "gateway", "password": "canary-7f1d"}
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def meeting(logs: Path) -> AsyncIterator[EmbeddedMeeting]:
+    """A deployment with an account for the gateway."""
+    options = MeetingOptions(accounts={LOGIN["username"]: LOGIN["password"]})
+    async with EmbeddedMeeting(logs, library_directory(), options) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +201,24 @@ async def test_dial_in(
     await sidecar.until(lambda _heard: words(sidecar)[-1:] == ["IDLE"])
     assert words(sidecar) == ["BUSY", "ON", "OFF", "IDLE"]
     assert sidecar.sessions()[-1]["failure"] is None
+
+
+async def test_login_and_passcode(
+    alice: Participant, gateway: RunningGateway, peer: MeasuredPeer, meeting: EmbeddedMeeting
+) -> None:
+    """`callLoginParams` and `passcode`: a locked room is entered with the account, and neither secret is told on."""
+    await meeting.lock("demo", "canary-91ab")
+    try:
+        body = order(meeting.base_url, "demo", out(peer), displayName="Board room", passcode="canary-91ab")
+        await start(gateway, {**body, "callLoginParams": {**LOGIN, "port": None, "randomizeUsername": False}})
+        await peer.wait_up(UP_S)
+        assert sorted(who.name for who in await meeting.occupants("demo")) == ["Board room", "alice"]
+        assert any(f'jid="gateway@{ACCOUNT_DOMAIN}/' in presence for presence in await meeting.presences("demo"))
+        await ask(gateway, "POST", f"{EXTERNAL}/stopService")
+    finally:
+        await meeting.lock("demo", "")
+    assert "canary" not in gateway.log_file.read_text()
+    assert alice
 
 
 async def test_no_call_comes(gateway: RunningGateway, sidecar: Subscriber, meeting: EmbeddedMeeting) -> None:
