@@ -99,6 +99,7 @@ async def test_a_session(subscriber: Subscriber) -> None:
         (errors.PeerBusy(), "SESSION", False),
         (errors.MeetingUnreachable("refused"), "SESSION", True),
         (errors.BrowserLost(), "SYSTEM", True),
+        (errors.DeviceFailed("x"), "SYSTEM", True),
         (errors.RoomLocked(), "SESSION", False),
     ],
 )
