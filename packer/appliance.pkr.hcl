@@ -100,7 +100,7 @@ build {
   provisioner "shell" {
     environment_vars = ["JIBRI_SIP_KIND=image", "JIBRI_SIP_PAYLOAD=/var/tmp/appliance/payload"]
     inline = [
-      "chmod -R u+x /var/tmp/appliance/packer/provision /var/tmp/appliance/packer/rootfs/usr/lib/jibri-sip",
+      "chmod -R u+x /var/tmp/appliance/packer/provision /var/tmp/appliance/packer/rootfs/usr/lib/jibri-sip /var/tmp/appliance/packer/rootfs/usr/lib/systemd/system-generators",
       "/var/tmp/appliance/packer/provision/run",
       "rm -rf /var/tmp/appliance",
     ]

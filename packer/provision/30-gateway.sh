@@ -1,5 +1,5 @@
 #!/bin/bash
-# The gateway's user and its release: /opt/jibri-sip/releases/NAME holds the venv and, beside it, PJSIP;
+# The gateway's user and its release: /opt/jibri-sip/releases/NAME holds the venv and, beside it, PJSIP and the units;
 # /opt/jibri-sip/current is the one that instances are started with. 80-release.sh sees to that.
 set -euo pipefail
 
@@ -13,7 +13,7 @@ home=/opt/jibri-sip/releases/$release
 if [ ! -e "$home/complete" ]; then
   rm -rf "$home"
   install -d /opt/jibri-sip/releases "$home"
-  cp -r "$JIBRI_SIP_PAYLOAD/pjproject" "$JIBRI_SIP_PAYLOAD/jibri" "$home/"
+  cp -r "$JIBRI_SIP_PAYLOAD/pjproject" "$JIBRI_SIP_PAYLOAD/jibri" "$JIBRI_SIP_PACKER/rootfs" "$home/"
   /usr/bin/python3 -m venv "$home/venv"
   # Isolated: neither the index nor the settings of the machine have a say in what is installed.
   "$home/venv/bin/python" -m pip --isolated --disable-pip-version-check install --quiet --root-user-action ignore \

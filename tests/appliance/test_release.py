@@ -17,6 +17,8 @@ class Machine:
         self.etc = directory / "etc"
         self.etc.mkdir(parents=True)
         self._run = directory / "run"
+        self._root = directory / "root"
+        (self._root / "usr/share/jibri-sip").mkdir(parents=True)
 
     def lay(self, name: str, *, good: bool = False, takes_config: bool = True) -> None:
         """A release as the installer lays it, of the one program that is asked."""
@@ -25,6 +27,10 @@ class Machine:
         command.write_text(f"#!/bin/sh\nexit {0 if takes_config else 78}\n")
         command.chmod(0o755)
         (self.home / "releases" / name / "complete").touch()
+        units = self.home / "releases" / name / "rootfs/usr/lib/systemd/system"
+        units.mkdir(parents=True)
+        (units / "common.service").write_text(name)
+        (units / f"{name}.service").touch()
         if good:
             (self.home / "releases" / name / "good").touch()
 
@@ -35,11 +41,16 @@ class Machine:
             "JIBRI_SIP_RELEASES": str(self.home),
             "JIBRI_SIP_RUN": str(self._run),
             "JIBRI_SIP_ETC": str(self.etc),
+            "JIBRI_SIP_ROOT": str(self._root),
             **more,
         }
         return subprocess.run(
             [RELEASE, *words], check=False, capture_output=True, text=True, timeout=20, env=environment
         )
+
+    def units(self) -> dict[str, str]:
+        """The units that are in place, and what is in them."""
+        return {file.name: file.read_text() for file in (self._root / "usr/lib/systemd/system").iterdir()}
 
     def __getitem__(self, link: str) -> str:
         """The release that a link names; empty for none."""
@@ -64,6 +75,19 @@ def test_activate_and_back(machine: Machine) -> None:
     assert machine.release("list").stdout == "a previous good\nb current\n"
     assert machine.release("back").returncode == 0
     assert (machine["current"], machine["previous"]) == ("a", "b")
+
+
+def test_units_go_with_the_release(machine: Machine) -> None:
+    """Those of the one that counts are in place, and none of another; on the way back, by hand or not, as well."""
+    assert machine.units() == {"common.service": "a", "a.service": ""}
+    machine.release("activate", "b")
+    assert machine.units() == {"common.service": "b", "b.service": ""}
+    machine.release("back")
+    assert machine.units() == {"common.service": "a", "a.service": ""}
+    machine.release("activate", "b")
+    machine.release("starting", "1")
+    machine.release("stopped", "1", SERVICE_RESULT="exit-code")
+    assert machine.units() == {"common.service": "a", "a.service": ""}
 
 
 def test_again_is_nothing_new(machine: Machine) -> None:
