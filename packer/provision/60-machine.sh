@@ -7,9 +7,10 @@ set -euo pipefail
 . /etc/os-release
 echo jibri-sip >/etc/hostname
 printf '127.0.0.1 localhost jibri-sip\n::1 localhost ip6-localhost ip6-loopback jibri-sip\n' >/etc/hosts
+# The ESP may hold the set-up: a machine without hardware virtualization that is busy needs minutes to find its disks.
 cat >/etc/fstab <<'FSTAB'
 LABEL=root  /          ext4  defaults,noatime,errors=remount-ro,x-systemd.growfs  0 1
-LABEL=ESP   /boot/efi  vfat  umask=0077,nofail,x-systemd.device-timeout=60                                 0 2
+LABEL=ESP   /boot/efi  vfat  umask=0077,nofail,x-systemd.device-timeout=300                               0 2
 FSTAB
 install -d /boot/efi
 # The distribution's own mirrors, as its package of apt names them, whatever built this.

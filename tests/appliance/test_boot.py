@@ -18,7 +18,7 @@ BOOT_S, READY_S = 1200, 1800
 SETUP = """
 [machine]
 hostname = "gateway1"
-patience = 20
+patience = 60
 
 [meeting]
 base_url = "http://localhost:18080"
@@ -119,7 +119,7 @@ def warm(bios: Machine, figures: dict[str, float]) -> Machine:
 def test_warm_chromium_runs_with_its_whole_sandbox(warm: Machine) -> None:
     """The page's process is in namespaces of its own, under a seccomp filter, and can gain no privileges."""
     program = r"""
-for pid in $(pgrep -f -- --type=renderer); do
+for pid in $(pgrep -u jibri-sip -f -- --type=renderer); do
   grep -E '^(Seccomp|NoNewPrivs):' /proc/$pid/status | tr -s '\t\n' '  '
   for kind in user pid net; do
     [ "$(readlink /proc/$pid/ns/$kind)" = "$(readlink /proc/1/ns/$kind)" ] && echo "shares $kind"

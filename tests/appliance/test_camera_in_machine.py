@@ -45,7 +45,7 @@ def assert_contract(machine: Guest, libraries: Path, canvas: str, driver: str) -
     assert loaded.split()[-1].startswith(driver)
     machine.put(libraries, ROOT / "tests", ROOT / "setup.cfg", to="/opt/suite")
     command = (
-        "cd /opt/suite && PYTHONPATH=/opt/suite/libraries:/opt/suite JIBRI_SIP_PATIENCE=20"
+        "cd /opt/suite && PYTHONPATH=/opt/suite/libraries:/opt/suite JIBRI_SIP_PATIENCE=60"
         f" JIBRI_SIP_TEST_CAMERA=v4l2loopback JIBRI_SIP_TEST_CANVAS={canvas} HOME=/var/lib/jibri-sip"
         " runuser -u jibri-sip -- /opt/jibri-sip/current/venv/bin/python -m pytest -p no:cacheprovider -v"
         " -o timeout=1500 tests/integration/devices/test_camera.py 2>&1"
