@@ -204,6 +204,10 @@ class Agent:
             parameters.append(mode)
             param.decFmtp = parameters
             self.endpoint.setVideoCodecParam(codec.codecId, param)
+        if self.options.expects_loss:
+            opus = self.endpoint.getCodecOpusConfig()
+            opus.packet_loss = self.options.expects_loss
+            self.endpoint.setCodecOpusConfig(opus)
         for audio in self.endpoint.codecEnum2():
             if self.options.codec:
                 priority = 255 if audio.codecId.startswith(self.options.codec) else 0
@@ -442,6 +446,7 @@ def main() -> None:
     parser.add_argument("--tone-hz", type=float, default=660)
     parser.add_argument("--codec", default="", help="the only audio codec, by the start of its name")
     parser.add_argument("--fec", type=int, default=1, choices=(0, 1), help="0: ask for no FEC of Opus")
+    parser.add_argument("--expects-loss", type=int, default=0, help="percent that Opus is to bear; 0: PJSIP's default")
     parser.add_argument("--level", default="1f", help="the H.264 level it says, in hex")
     parser.add_argument("--no-video", dest="video", action="store_false", help="answer without video")
     parser.add_argument("--srtp", type=int, default=0, choices=(0, 1, 2), help="never, optional, required")

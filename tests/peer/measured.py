@@ -61,6 +61,7 @@ class MeasuredPeer:
         bitrate: of its video in bit/s.
         tone_hz: its tone.
         fec: whether it wants FEC of Opus (RFC 7587 section 6.1).
+        expects_loss: percent of its packets of sound that get lost, as its Opus is told; 0 for PJSIP's default.
         level: of H.264 that it says, ten times, as `31` for 3.1.
         codec: its only audio codec, by the start of its name (`PCMA`); all by default.
         srtp: 0 never, 1 optional, 2 required.
@@ -86,6 +87,7 @@ class MeasuredPeer:
         bitrate: int = 1_500_000,
         tone_hz: float = 660,
         fec: bool = True,
+        expects_loss: int = 0,
         level: int = 31,
         codec: str = "",
         srtp: int = 0,
@@ -108,6 +110,7 @@ class MeasuredPeer:
             "--bitrate": bitrate,
             "--tone-hz": tone_hz,
             "--fec": int(fec),
+            "--expects-loss": expects_loss,
             "--level": f"{level:02x}",
             "--codec": codec,
             "--srtp": srtp,

@@ -13,6 +13,8 @@ from tests.meeting import EmbeddedMeeting, MeetingOptions, Participant, Standing
 
 ROOM_WITH_LOBBY = "club"
 
+RENAMED = "Raum <b>7</b>"
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -170,9 +172,9 @@ async def test_sip_address_once_for_each_stay(page: MeetingPage, meeting: Embedd
         assert (published[0], published[-1]) == (False, True)
 
 
-async def stay(meeting: EmbeddedMeeting) -> str:
-    """The nick of the newest guest in the room."""
-    return [occupant.id for occupant in await meeting.occupants("room") if occupant.name == "SIP Guest"][-1]
+async def stay(meeting: EmbeddedMeeting, name: str = "SIP Guest") -> str:
+    """The nick of the newest guest of this name in the room."""
+    return [occupant.id for occupant in await meeting.occupants("room") if occupant.name == name][-1]
 
 
 async def test_moderated_from_the_start(page: MeetingPage, meeting: EmbeddedMeeting, alice: Participant) -> None:
@@ -195,3 +197,22 @@ async def test_room_names_of_all_kinds(page: MeetingPage, meeting: EmbeddedMeeti
     for room in ("a/b", "it's (ours)!", '"<script>alert(1)</script>', "mötley 🎸", "x" * 900):
         assert page.join(visit(meeting, room), 15).phase == "joined"
         page.leave()
+
+
+@pytest.mark.usefixtures("alice")
+async def test_renamed(page: MeetingPage, meeting: EmbeddedMeeting) -> None:
+    """Another name and SIP address in the middle of a meeting are seen at once, and stay when the page loads anew."""
+    page.join(visit(meeting, sip_address="sip:a@b.example"), 15)
+    wait_for(page, lambda state: not state.video_muted)
+    page.rename(RENAMED, "sip:c@d.example")
+    await asyncio.sleep(1)
+    stays = [await stay(meeting, RENAMED)]
+    page._driver._remote.execute_script("location.reload()")
+    wait_for(page, lambda state: state.phase != "joined")
+    wait_for(page, lambda state: state.phase == "joined" and not state.video_muted, 15)
+    await asyncio.sleep(1)
+    stays.append(await stay(meeting, RENAMED))
+    assert stays[0] != stays[1]
+    for nick in stays:
+        presences = [one for one in await meeting.presences("room") if f'/{nick}"' in one and "unavailable" not in one]
+        assert "<sip_address>sip:c@d.example</sip_address>" in presences[-1]

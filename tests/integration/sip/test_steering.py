@@ -19,6 +19,7 @@ from tests.peer.measured import MeasuredPeer
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMIT = 600_000
+PEER_HZ = 660.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -190,3 +191,28 @@ async def test_fec_fills_gaps(gateway: Gateway, tmp_path: Path) -> None:
             await call.hangup()
     devices.say(gateway_devices.TONE_HZ)
     assert missing[True] < missing[False] * 0.6
+
+
+@pytest.mark.slow
+async def test_fec_of_the_peer_fills_gaps(gateway: Gateway, tmp_path: Path) -> None:
+    """The same towards the meeting: of what is lost of a peer's speech, most is taken from the packet after it."""
+    network = LossyNetwork(tmp_path / "network")
+    missing = {}
+    async with MeasuredPeer(width=320, height=180, fps=5, expects_loss=20, network=network) as peer:
+        await peer.say(PEER_HZ, rhythm="syllables")
+        await peer.call(gateway.uri, video=False)
+        call = await gateway.take()
+        await call.answer()
+        await peer.wait_up()
+        await asyncio.sleep(2)
+        devices.count_gaps(PEER_HZ, 0.15)
+        for loss in (0.0, 0.05, 0.1):
+            network.set("out", Line(loss=loss, seed=7))
+            await asyncio.sleep(3)
+            devices.gaps()
+            await asyncio.sleep(12)
+            missing[loss] = devices.gaps()
+        await call.hangup()
+    print("silent pieces of 10 ms", missing)
+    assert missing[0.05] - missing[0.0] < 0.05 * 0.6
+    assert missing[0.1] - missing[0.0] < 0.1 * 0.6
