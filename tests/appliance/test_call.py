@@ -5,6 +5,7 @@ virtualization has to carry all of it.
 """
 
 import asyncio
+import contextlib
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.appliance.machine import MachineError
 from tests.appliance.uml.machine import GUEST, HOST, UserModeMachine
 from tests.e2e.waiting import until
 from tests.library import library_directory
@@ -47,6 +49,8 @@ def machine(prepared: Path, logs: Path, figures: dict[str, float]) -> Iterator[U
             figures["User-Mode Linux: power-on to ready, s"] = round(running.wait_until_active(UNIT, READY_S))
             yield running
         finally:
+            with contextlib.suppress(MachineError):
+                (logs / "gateway-uml.log").write_text(running.ssh(f"journalctl --unit {UNIT} --output cat"))
             tunnel.kill()
             tunnel.wait()
 

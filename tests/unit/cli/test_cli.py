@@ -257,6 +257,8 @@ async def test_interrupt_while_waiting(config: str, gateway: FixedGateway) -> No
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "jibri_sip", "dial", "--room", "d", "--to", "x@y.example", "--config", config,
         cwd=ROOT, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        # A shell's background job ignores it, and so would what we start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
     assert await process.stderr.readline() == "requested …\n".encode()
