@@ -127,8 +127,9 @@ class ChildProcess:
             self.on_exit(self)
 
     def _on_output(self) -> None:
+        """One read, which takes all that a pipe holds."""
         stdout = self._popen.stdout
-        if not stdout or stdout.closed or not self._log:
+        if not stdout or stdout.closed:
             return
         try:
             data = os.read(stdout.fileno(), 65536)
@@ -136,19 +137,25 @@ class ChildProcess:
             return
         if not data:
             self._close_output()
+            return
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if not data or len(self._rest) > LINE_LIMIT:
+        if len(self._rest) > LINE_LIMIT:
             lines.append(self._rest)
             self._rest = b""
-        for line in lines:
-            if line.strip():
-                self._log(line.decode(errors="replace").rstrip()[:LINE_LIMIT])
+        self._log_lines(lines)
 
     def _close_output(self) -> None:
+        """Nothing more is read; what came without its newline is a line too."""
         stdout = self._popen.stdout
         if stdout and not stdout.closed:
             self._loop.remove_reader(stdout.fileno())
             stdout.close()
+            self._log_lines([self._rest])
+
+    def _log_lines(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            if self._log and line.strip():
+                self._log(line.decode(errors="replace").rstrip()[:LINE_LIMIT])
 
 
 def _popen(

@@ -70,6 +70,17 @@ async def test_output_and_status(tmp_path: Path) -> None:
     assert ended == [7]
 
 
+async def test_last_words_with_the_end(tmp_path: Path) -> None:
+    """Output that is first looked at when the child has ended already is logged whole."""
+    lines: list[str] = []
+    child = await spawn(tmp_path, "sh", "-c", "echo one; printf two", lines=lines)
+    while processes._state(child.pid) != "Z":
+        time.sleep(0.01)  # noqa: ASYNC251 - the loop must not look meanwhile
+    child._on_end()
+    assert lines == ["one", "two"]
+    assert child.returncode == 0
+
+
 async def test_stop_takes_the_whole_group(tmp_path: Path) -> None:
     """What the child started goes with it."""
     lines: list[str] = []
