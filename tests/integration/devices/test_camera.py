@@ -152,12 +152,12 @@ async def test_a_killed_browser_does_not_stall_the_camera(runtime_dir: Path, dis
     camera.show(None)
     with contextlib.suppress(WebDriverException):
         async with browser(runtime_dir / "first", display, camera) as page:
-            await asyncio.to_thread(page.open)
+            assert await asyncio.to_thread(page.open) == LABEL
+            await until(lambda: camera.stats().watched, "watcher", 10)
             await Peer(camera).send(15)
-            assert camera.stats().watched
             await asyncio.to_thread(page.kill)
     async with browser(runtime_dir / "second", display, camera) as page:
-        await asyncio.to_thread(page.open)
+        assert await asyncio.to_thread(page.open) == LABEL
         await Peer(camera).send(15)
         await asyncio.to_thread(page.take)
         await Peer(camera).send(30)
