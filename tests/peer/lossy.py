@@ -1,4 +1,4 @@
-"""A bad network around a peer's program: RTP and RTCP lost and delayed, each way (native/lossy.c, by LD_PRELOAD)."""
+"""A bad network around a peer's program: RTP and RTCP lost, delayed, repeated (native/lossy.c, by LD_PRELOAD)."""
 
 import mmap
 import struct
@@ -11,10 +11,11 @@ LIBRARY = Path(__file__).parent / "native" / "lossy.so"
 
 Way = Literal["out", "in"]
 _PLACES: dict[Way, int] = {"out": 0, "in": 1}
-_WAY = struct.Struct("@ddddQQQQ")
-_OUTAGE_AT = struct.calcsize("@ddddQ")
+_WAY = struct.Struct("@dddddQQQQQ")
+_OUTAGE_AT = struct.calcsize("@dddddQ")
 _COUNTS = struct.Struct("@QQ")
-_COUNTS_AT = struct.calcsize("@ddddQQ")
+_COUNTS_AT = struct.calcsize("@dddddQQ")
+_MUTE_AT = struct.calcsize("@dddddQQQQ")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Line:
         burst: mean length of a loss, in packets; 0 for losses that know nothing of each other.
         delay_ms: time on the way, at least.
         jitter_ms: what it takes longer, at most; packets stay in order.
+        repeat: share of packets that come twice, 0 to 1.
         seed: of what is lost; the same seed loses the same packets.
     """
 
@@ -33,13 +35,14 @@ class Line:
     burst: float = 0.0
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
+    repeat: float = 0.0
     seed: int = 1
 
     def packed(self) -> bytes:
         """As native/lossy.c reads it: Gilbert's model."""
         to_good = 1 / self.burst if self.burst else 1 - self.loss
         to_bad = self.loss * to_good / (1 - self.loss)
-        return _WAY.pack(to_bad, to_good, self.delay_ms, self.jitter_ms, self.seed, 0, 0, 0)
+        return _WAY.pack(to_bad, to_good, self.delay_ms, self.jitter_ms, self.repeat, self.seed, 0, 0, 0, 0)
 
 
 class LossyNetwork:
@@ -64,6 +67,10 @@ class LossyNetwork:
         """Lose everything, both ways, or no longer so."""
         for place in _PLACES.values():
             struct.pack_into("@Q", self._memory, place * _WAY.size + _OUTAGE_AT, int(off))
+
+    def mute_handshake(self, *, off: bool) -> None:
+        """Lose what comes of the DTLS handshake of RTP, while that of RTCP goes on; or no longer so."""
+        struct.pack_into("@Q", self._memory, _PLACES["in"] * _WAY.size + _MUTE_AT, int(off))
 
     def counts(self, way: Way) -> tuple[int, int]:
         """Packets that passed, and that were lost."""

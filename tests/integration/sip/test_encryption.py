@@ -5,6 +5,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -16,6 +17,7 @@ from tests.integration.sip.conftest import Gateway, gateway_with
 from tests.peer import devices, gateway_devices
 from tests.peer.authority import Authority, Certificate
 from tests.peer.listening import hears_tone
+from tests.peer.lossy import LossyNetwork
 from tests.peer.measured import MeasuredPeer
 from tests.peer.raw import AUDIO, RawCaller, sdp
 from tests.peer.seen import Seen
@@ -315,3 +317,21 @@ async def test_no_keys_in_the_log() -> None:
     assert "key=[redacted]" in log
     assert not [key for key in keys if key in log]
     assert not re.search(r"inline:|key=(?!\[redacted])\S", log)
+
+
+async def test_nothing_unencrypted_before_the_keys(tmp_path: Path) -> None:
+    """An offer that comes when RTCP has its keys and RTP has not, waits for them: no packet goes out until then."""
+    network = LossyNetwork(tmp_path / "network")
+    network.mute_handshake(off=True)
+    async with (
+        gateway_with(SipSettings(port=0, srtp="required")) as gateway,
+        MeasuredPeer(**SMALL, srtp=2, keys="dtls", network=network) as peer,
+    ):
+        call = await answered(gateway, peer, gateway.uri)
+        await asyncio.sleep(1)
+        await peer.resume()
+        await asyncio.sleep(1)
+        assert (network.counts("in"), network.counts("out")) == ((0, 0), (0, 0))
+        network.mute_handshake(off=False)
+        await assert_both_ways(peer)
+        await call.hangup()

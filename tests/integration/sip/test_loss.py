@@ -11,11 +11,12 @@ import pytest
 
 from jibri_sip.config.network import NetworkSettings
 from jibri_sip.sip.call import Call
+from jibri_sip.sip.native import Feedback
 from jibri_sip.sip.settings import Picture, SipSettings, Srtp
 from tests.integration.sip.conftest import gateway_with
 from tests.integration.sip.ways import BESIDE, FAR, PASSWORD, on_a_cable, relayed
 from tests.peer import devices
-from tests.peer.lossy import Line, LossyNetwork
+from tests.peer.lossy import Line, LossyNetwork, Way
 from tests.peer.measured import MeasuredPeer
 from tests.peer.turn import turn_server
 
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.asyncio
 
 SMALL = Picture(320, 180, 15, 300_000)
 Keys = Literal["", "sdes", "dtls"]
+WAYS: tuple[Way, ...] = ("out", "in")
 
 
 def lossy_peer(
@@ -44,6 +46,19 @@ def lossy_peer(
     )
 
 
+async def repaired(call: Call) -> Feedback:
+    """What the call tells as soon as lost packets were asked for and sent again, each way; within 20 s.
+
+    Sound takes its share of what is lost: by chance all of it for a while.
+    """
+    async with asyncio.timeout(20):
+        while True:
+            feedback = await call.feedback()
+            if feedback is not None and feedback.recovered and feedback.resent:
+                return feedback
+            await asyncio.sleep(0.2)
+
+
 async def bears_loss(call: Call, peer: MeasuredPeer, network: LossyNetwork) -> None:
     """With one packet in twenty lost each way and 40 ms of round trip, most pictures are whole at both ends."""
     await asyncio.sleep(1)
@@ -53,10 +68,7 @@ async def bears_loss(call: Call, peer: MeasuredPeer, network: LossyNetwork) -> N
     await peer.report()
     devices.seen()
     await asyncio.sleep(4)
-    feedback = await call.feedback()
-    assert feedback is not None
-    assert feedback.recovered > 0
-    assert feedback.resent > 0
+    feedback = await repaired(call)
     assert feedback.given_up <= 2
     video = (await call.stats()).video
     assert video is not None
@@ -64,14 +76,14 @@ async def bears_loss(call: Call, peer: MeasuredPeer, network: LossyNetwork) -> N
     assert video.sent.repaired >= feedback.resent
     assert network.counts("in")[1] > 0
     for seen in ((await peer.report()).video, devices.seen()):
-        assert seen.intact > 30
+        assert seen.intact > 20
         assert seen.intact >= seen.frames * 0.7
-    network.set("out", Line())
-    network.set("in", Line())
+    for way in WAYS:
+        network.set(way, Line())
 
 
 async def obeys(call: Call, peer: MeasuredPeer) -> None:
-    """A full intra request and a limit of the bitrate are heard, and the limit is kept to."""
+    """A full intra request and a limit of the bitrate are heard, and the limit is kept to; then the call ends."""
     for number in (1, 1, 2):
         await peer.ask_for_keyframe(number)
     await peer.limit(64_000)
@@ -83,6 +95,7 @@ async def obeys(call: Call, peer: MeasuredPeer) -> None:
     before = (await peer.report()).streams[1]["received_octets"]
     await asyncio.sleep(2)
     assert (await peer.report()).streams[1]["received_octets"] - before < 2 * 64_000 / 8 * 1.3
+    await call.hangup()
 
 
 @pytest.mark.parametrize(
@@ -107,6 +120,25 @@ async def test_lossy_line(tmp_path: Path, srtp: Srtp, keys: Keys) -> None:
         await peer.wait_up()
         await bears_loss(call, peer, network)
         await obeys(call, peer)
+
+
+@pytest.mark.parametrize("keys", ["sdes", "dtls"])
+async def test_packets_that_come_twice(tmp_path: Path, keys: Keys) -> None:
+    """Each packet of the first second comes twice, which no key is lost by: reports and requests are understood."""
+    network = LossyNetwork(tmp_path / "network")
+    network.set("out", Line(repeat=1, delay_ms=5))  # not both ways: both ends would lose the same
+    async with (
+        gateway_with(SipSettings(port=0, srtp="required", picture=SMALL)) as gateway,
+        lossy_peer(network, keys) as peer,
+    ):
+        await peer.call(gateway.uri)
+        call = await gateway.take()
+        await call.answer()
+        await peer.wait_up()
+        await asyncio.sleep(1)
+        for way in WAYS:
+            network.set(way, Line(loss=0.05, delay_ms=5, seed=3))
+        await repaired(call)
         await call.hangup()
 
 
@@ -128,7 +160,6 @@ async def test_lossy_line_behind_a_relay(tmp_path: Path, keys: Keys) -> None:
             await peer.wait_up()
             await bears_loss(call, peer, network)
             await obeys(call, peer)
-            await call.hangup()
 
 
 @pytest.mark.own_network
@@ -151,5 +182,4 @@ async def test_lossy_line_found_by_ice(tmp_path: Path, keys: Keys) -> None:
         await peer.wait_up()
         await bears_loss(call, peer, network)
         await obeys(call, peer)
-        await call.hangup()
         await peer.wait_over()

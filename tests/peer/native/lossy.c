@@ -1,6 +1,7 @@
 /*
- * A bad network around one program, by LD_PRELOAD: RTP and RTCP that it sends and receives is lost and delayed. What is
- * not RTP by its first octet (SIP, STUN, DTLS) is left alone. This kernel has no netem.
+ * A bad network around one program, by LD_PRELOAD: RTP and RTCP that it sends and receives is lost, delayed, repeated.
+ * What is not RTP by its first octet (SIP, STUN) is left alone; DTLS of RTP, but not of RTCP, can be lost whole. This
+ * kernel has no netem.
  *
  * LOSSY_CONTROL names a file with a struct control, which may be changed at any time.
  */
@@ -28,9 +29,11 @@ struct control {
     struct {
         double to_bad, to_good;
         double delay_ms, jitter_ms; /* each packet takes between the one and the sum of both; none overtakes another */
+        double repeat;              /* chance of each packet to come twice */
         uint64_t seed;
         uint64_t outage; /* all is lost while not 0 */
         uint64_t passed, lost;
+        uint64_t mute; /* DTLS that comes in for RTP (even ports, RFC 3550 section 11) is lost while not 0 */
     } ways[WAYS];
 };
 
@@ -73,6 +76,14 @@ static int is_rtp(const void *data, size_t size, const struct sockaddr *address)
            (address->sa_family == AF_INET || address->sa_family == AF_INET6);
 }
 
+static int is_muted(int fd, const uint8_t *data) {
+    struct sockaddr_in own = {0};
+    socklen_t own_size = sizeof(own);
+
+    return control->ways[IN].mute && data[0] >= 20 && data[0] <= 63 &&
+           getsockname(fd, (struct sockaddr *)&own, &own_size) == 0 && ntohs(own.sin_port) % 2 == 0;
+}
+
 /* Between 0 and 1; xorshift. */
 static double draw(enum way way) {
     uint64_t x = chance[way].state;
@@ -97,6 +108,9 @@ static int is_lost(enum way way) {
     ++control->ways[way].passed;
     return 0;
 }
+
+/* As many draws as ever for what gets lost, when nothing is to come twice. */
+static int is_repeated(enum way way) { return control->ways[way].repeat > 0 && draw(way) < control->ways[way].repeat; }
 
 static int is_slow(enum way way) { return control->ways[way].delay_ms + control->ways[way].jitter_ms > 0; }
 
@@ -179,6 +193,8 @@ ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct so
     if (is_rtp(data, size, address)) {
         pthread_mutex_lock(&lock);
         kept = is_lost(OUT);
+        if (!kept && is_repeated(OUT))
+            delay(OUT, fd, data, size, address, address_size);
         if (!kept && is_slow(OUT)) {
             delay(OUT, fd, data, size, address, address_size);
             kept = 1;
@@ -203,6 +219,8 @@ ssize_t recvfrom(int fd, void *data, size_t room, int flags, struct sockaddr *ad
         size = real_recvfrom(fd, buffer, sizeof(buffer), flags, (struct sockaddr *)&from, &from_size);
         if (size < 0)
             return size;
+        if (size > 0 && is_muted(fd, buffer))
+            continue;
         if ((size_t)size > sizeof(*head) && memcmp(head->magic, MAGIC, sizeof(head->magic)) == 0) {
             from = head->from;
             size -= (ssize_t)sizeof(*head);
@@ -210,10 +228,15 @@ ssize_t recvfrom(int fd, void *data, size_t room, int flags, struct sockaddr *ad
             kept = 0;
         } else {
             pthread_mutex_lock(&lock);
-            kept = is_rtp(buffer, (size_t)size, (struct sockaddr *)&from) && is_lost(IN);
-            if (!kept && is_rtp(buffer, (size_t)size, (struct sockaddr *)&from) && is_slow(IN)) {
-                delay(IN, fd, buffer, (size_t)size, (struct sockaddr *)&from, from_size);
-                kept = 1;
+            kept = 0;
+            if (is_rtp(buffer, (size_t)size, (struct sockaddr *)&from)) {
+                kept = is_lost(IN);
+                if (!kept && is_repeated(IN))
+                    delay(IN, fd, buffer, (size_t)size, (struct sockaddr *)&from, from_size);
+                if (!kept && is_slow(IN)) {
+                    delay(IN, fd, buffer, (size_t)size, (struct sockaddr *)&from, from_size);
+                    kept = 1;
+                }
             }
             pthread_mutex_unlock(&lock);
         }
