@@ -20,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STRANGER = "127.0.0.66"
 OTHER = "127.0.0.7"
+HASTY = 16
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,28 @@ async def test_two_calls_and_a_third(proxy: RunningProxy, slots: list[RunningSlo
     assert (await second.wait_over())["code"] == 200
 
 
+class HastyCaller(RawCaller):
+    """One that takes its call back in the instant in which it is told to wait."""
+
+    cancel = ""
+
+    def datagram_received(self, data: bytes, address: object) -> None:
+        """Before anything else, for the proxy is quick."""
+        if data.startswith(b"SIP/2.0 182"):
+            self.send(self.cancel)
+        super().datagram_received(data, address)
+
+
+async def assert_may_give_up_at_once(proxy: RunningProxy) -> None:
+    """Whoever does hears 487, and not what the busy instances have said before (RFC 3261 section 9.2)."""
+    async with HastyCaller(proxy.port, host=OTHER) as caller:
+        invite = caller.request("INVITE", sdp(AUDIO))
+        head = invite.partition("\r\nContent-Type:")[0]
+        caller.cancel = head.replace("INVITE", "CANCEL") + "\r\nContent-Length: 0\r\n\r\n"
+        codes = {(await caller.response())[0] for _ in range(2)}
+        assert codes == {200, 487}
+
+
 async def test_the_third_waits(logs: Path, peers: list[MeasuredPeer]) -> None:
     """By policy: it hears 182, is served as soon as one is free, may give up, and is told 486 when its time is over."""
     first, second, third = peers
@@ -157,12 +180,13 @@ async def test_the_third_waits(logs: Path, peers: list[MeasuredPeer]) -> None:
         await third.wait_up()
         await sees(third)
         await sees(second)
+        for _ in range(HASTY):
+            await assert_may_give_up_at_once(proxy)
         # One that waits gives up; nothing of it is left behind.
         async with RawCaller(proxy.port, host=OTHER) as caller:
             caller.request("INVITE", sdp(AUDIO))
             assert (await caller.response(final=False))[0] == 100
             assert (await caller.response(final=False))[0] == 182
-            # One that comes before tm has put the call aside ends it as well, with 486.
             await asyncio.sleep(1)
             caller.request("CANCEL")
             codes = {(await caller.response())[0] for _ in range(2)}
