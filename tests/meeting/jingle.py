@@ -25,6 +25,9 @@ COLIBRI = "http://jitsi.org/protocol/colibri"
 
 MEDIA = ("audio", "video")
 
+# SSRCs that a Jitsi Videobridge would send its own reports from; nothing is ever sent from these.
+_BRIDGE_SSRC = {"audio": 0x6A766261, "video": 0x6A766276}
+
 _VIDEO_FEEDBACK = (("ccm", "fir"), ("nack", None), ("nack", "pli"))
 
 
@@ -160,6 +163,18 @@ def _add_codec(description: Element, codec: Codec, more: Mapping[str, str]) -> N
     _add(rtx, RTP, "parameter", name="apt", value=codec.payload_type)
 
 
+def _add_bridge_source(description: Element, media: str) -> None:
+    """Name the bridge's own source, as Jicofo does in every offer.
+
+    lib-jitsi-meet adds its tracks without a stream, and names others' streams by `a=ssrc` lines alone; Chromium answers
+    in the offer's way. Had the first offer no `a=ssrc`, the first answer tells by `a=msid` that there is no stream. In
+    later ones it is called "-", which Chromium takes for another one: it asks to negotiate again, after every answer.
+    """
+    source = _add(description, SOURCES, "source", ssrc=_BRIDGE_SSRC[media], name=f"jvb-{media[0]}0")
+    _add(source, SOURCES, "parameter", name="msid", value=f"mixedmslabel mixedlabel{media}0")
+    _add(source, JITSI_MEET, "ssrc-info", owner="jvb")
+
+
 def _add_transport(content: Element, local: LocalTransport) -> None:
     ice = local.parameters
     transport = _add(content, ICE, "transport", ufrag=ice.usernameFragment, pwd=ice.password)
@@ -209,6 +224,7 @@ def session_initiate(
             for codec in codecs:
                 _add_codec(description, codec, bitrates.parameters())
         _add(description, RTP, "rtcp-mux")
+        _add_bridge_source(description, media)
         for participant in known:
             description.extend(participant.of(media))
         _add_transport(content, local)

@@ -20,6 +20,12 @@ def _hears(name: str, hz: int, report: ParticipantReport) -> bool:
     return report.audio.get(name, {}).get(hz, 0) > 0.2
 
 
+_NEGOTIATED = """
+    const { localDescription } = APP.conference._room.jvbJingleSession.peerconnection.peerconnection;
+    return localDescription.sdp.match(/^o=.*$/m)[0];
+"""
+
+
 async def test_participants_see_and_hear_each_other(meeting: EmbeddedMeeting, tmp_path: Path) -> None:
     """Both get the other's 720p or 360p frames whole and in time, and the other's tone but not their own."""
     async with (
@@ -45,6 +51,20 @@ async def test_participants_see_and_hear_each_other(meeting: EmbeddedMeeting, tm
         assert stamp.read_image(Image.open(tmp_path / "alice.png")) is not None
         occupants = await meeting.occupants("media")
         assert [occupant.connected for occupant in occupants] == [True, True]
+
+
+async def test_negotiation_comes_to_rest(meeting: EmbeddedMeeting) -> None:
+    """Once everybody is seen there is nothing more to negotiate; Jitsi Meet's own page took most of a core for it."""
+    async with (
+        Participant(meeting, "rest", "alice") as alice,
+        Participant(meeting, "rest", "bob", tone_hz=550) as bob,
+    ):
+        await alice.wait_for(lambda r: _sees("bob", r), "bob")
+        await bob.wait_for(lambda r: _sees("alice", r), "alice")
+        await asyncio.sleep(2)
+        settled = [await who.evaluate(_NEGOTIATED) for who in (alice, bob)]
+        await asyncio.sleep(1)
+        assert [await who.evaluate(_NEGOTIATED) for who in (alice, bob)] == settled
 
 
 async def test_muting_is_seen_and_heard(meeting: EmbeddedMeeting) -> None:
