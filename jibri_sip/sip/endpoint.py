@@ -31,7 +31,7 @@ from jibri_sip.sip.provider import Provider
 from jibri_sip.sip.reception import Reception
 from jibri_sip.sip.resolver import Resolver, resolver_for
 from jibri_sip.sip.sending import speak_briefly
-from jibri_sip.sip.settings import DeviceNames, SipSettings
+from jibri_sip.sip.settings import DeviceNames, SipSettings, Srtp
 from jibri_sip.sip.thread import PjsipThread, SipError
 from jibri_sip.sip.transfer import Transfers
 from jibri_sip.sip.transport import Ports
@@ -40,7 +40,12 @@ log = structlog.get_logger(__name__)
 
 _HANG_UP_S = 1.0
 _CLOSE_S = 5.0
-_ENCRYPTED_ONLY = "Calls are taken with encrypted media (SRTP) only"
+_REFUSALS: dict[Srtp, str] = {
+    "required": "Calls are taken with encrypted media (SRTP) only",
+    "off": "Calls are taken without encryption of media (SRTP) only",
+    "optional": "Nothing in the offer can be had here",
+}
+"""Why an offer is refused, where PJSIP does not say so more exactly."""
 _UNAVAILABLE = 503
 _NEW_CALL = -1
 """PJSUA_INVALID_ID."""
@@ -227,7 +232,7 @@ class Endpoint:
         endpoint.libInit(library.config(self._settings))
         open_door(
             self._reception.judge,
-            refusal_text=_ENCRYPTED_ONLY if self._settings.srtp == "required" else "",
+            refusal_text=_REFUSALS[self._settings.srtp],
             retry_after_s=RETRY_AFTER_S,
             keep_alive_s=self._settings.network.keep_alive_s,
         )

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,12 @@ class Certificate:
 
     file: Path
     key: Path
+
+    def served(self) -> ssl.SSLContext:
+        """What a server that shows it needs."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.file, self.key)
+        return context
 
 
 class Authority:

@@ -28,7 +28,7 @@ def open_door(judge: Judge, *, refusal_text: str, retry_after_s: int, keep_alive
 
     Args:
         judge: says what becomes of a request.
-        refusal_text: why a call gets 488; empty for no word.
+        refusal_text: why a call gets 488, where nothing more exact is said.
         retry_after_s: what is said in a 486 and 503.
         keep_alive_s: seconds between the CRLFs that keep connections up; 0 for none.
 

@@ -4,6 +4,8 @@
 #include <pjsip_ua.h>
 #include <pjsua-lib/pjsua.h>
 
+#define AGENT (char *)"jibri-sip"
+
 /* What door_judge returns where it is not a status code. */
 enum { VERDICT_PASS = 0, VERDICT_DROP = -1 };
 
@@ -67,10 +69,8 @@ static pj_status_t on_tx_response(pjsip_tx_data *tdata) {
 
     switch (tdata->msg->line.status.code) {
     case PJSIP_SC_NOT_ACCEPTABLE_HERE:
-        if (refusal[0]) {
-            pj_ansi_snprintf(text, sizeof(text), "399 jibri-sip \"%s\"", refusal);
-            add_once(tdata, "Warning", text);
-        }
+        pj_ansi_snprintf(text, sizeof(text), "399 %s \"%s\"", AGENT, refusal);
+        add_once(tdata, "Warning", text);
         break;
     case PJSIP_SC_BUSY_HERE:
     case PJSIP_SC_SERVICE_UNAVAILABLE:
@@ -95,6 +95,8 @@ static pjsip_module door = {
 int door_open(const char *refusal_text, int retry_after_s) {
     pj_ansi_strxcpy(refusal, refusal_text, sizeof(refusal));
     retry_after = retry_after_s;
+    /* PJSIP signs its warnings with the name of this machine, which is nobody's business. */
+    *(pj_str_t *)pjsip_endpt_name(pjsua_get_pjsip_endpt()) = pj_str(AGENT);
     /* Its place is the last endpoint's, which took all its modules with it. */
     door.id = -1;
     return pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &door);

@@ -19,7 +19,7 @@ from tests.peer.authority import Authority, Certificate
 from tests.peer.listening import hears_tone
 from tests.peer.lossy import LossyNetwork
 from tests.peer.measured import MeasuredPeer
-from tests.peer.raw import AUDIO, RawCaller, sdp
+from tests.peer.raw import AUDIO, VIDEO, RawCaller, sdp
 from tests.peer.seen import Seen
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -121,13 +121,6 @@ async def tls_server(context: ssl.SSLContext) -> AsyncIterator[tuple[int, list[b
         yield server.sockets[0].getsockname()[1], got
 
 
-def server_context(certificate: Certificate) -> ssl.SSLContext:
-    """Shows this certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.file, certificate.key)
-    return context
-
-
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
@@ -150,7 +143,7 @@ async def test_bad_certificates_of_servers(
     }[kind]()
     async with (
         gateway_with(tls_settings(authority, own)) as gateway,
-        tls_server(server_context(shown)) as (port, got),
+        tls_server(shown.served()) as (port, got),
     ):
         for uri in (f"sips:peer@localhost:{port}", f"sip:peer@localhost:{port};transport=tls"):
             call = await gateway.endpoint.dial(uri)
@@ -167,7 +160,7 @@ async def test_unchecked_when_told_so(authority: Authority, own: Certificate) ->
     settings = SipSettings(port=0, tls=Tls(0, own.file, own.key, authority.file, verify_peer=False))
     async with (
         gateway_with(settings) as gateway,
-        tls_server(server_context(shown)) as (port, got),
+        tls_server(shown.served()) as (port, got),
     ):
         call = await gateway.endpoint.dial(f"sips:peer@localhost:{port}", timeout_s=1)
         ended = await call.wait_ended()
@@ -179,7 +172,7 @@ async def test_system_authorities_by_default(own: Certificate) -> None:
     """Without ca_file this machine's authorities count: a test's certificate is not among them."""
     async with (
         gateway_with(SipSettings(port=0, tls=Tls(0, own.file, own.key))) as gateway,
-        tls_server(server_context(own)) as (port, got),
+        tls_server(own.served()) as (port, got),
     ):
         call = await gateway.endpoint.dial(f"sips:peer@localhost:{port}")
         ended = await asyncio.wait_for(call.wait_ended(), SOON_S)
@@ -195,7 +188,7 @@ async def test_system_authorities_by_default(own: Certificate) -> None:
 async def test_versions_of_tls(authority: Authority, own: Certificate, version: ssl.TLSVersion, spoken: bool) -> None:
     """TLS 1.2 and 1.3 are spoken, either way; what is older is not (RFC 8996)."""
     client = ssl.create_default_context(cafile=authority.file)
-    server = server_context(own)
+    server = own.served()
     for context in (client, server):
         # Else OpenSSL itself would refuse what is old, and nothing would have been tested.
         context.set_ciphers("ALL:@SECLEVEL=0")
@@ -287,6 +280,71 @@ async def test_plain_peer_where_encryption_is_required() -> None:
             call = await gateway.endpoint.dial(f"{peer.uri};transport=udp")
             ended = await asyncio.wait_for(call.wait_ended(), SOON_S)
             assert (ended.code, ended.answered) == (488, False)
+
+
+KEY = "inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
+SDES = AUDIO.replace("RTP/AVP", "RTP/SAVP")
+DTLS = AUDIO.replace("RTP/AVP", "UDP/TLS/RTP/SAVP")
+PRINT = "a=fingerprint:sha-256 " + ":".join(["AA"] * 32) + "\n"
+
+
+@pytest.mark.parametrize("srtp", ["optional", "required", "off"])
+@pytest.mark.parametrize(
+    "offer",
+    [
+        SDES,
+        SDES + f"a=crypto:1 F8_128_HMAC_SHA1_80 {KEY}\n",
+        SDES + f"a=crypto:1 NULL_CIPHER_HMAC_SHA1_80 {KEY}\n",
+        SDES + "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA\n",
+        SDES + f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 {KEY.partition(':')[2]}\n",
+        SDES + "a=crypto:1\n",
+        DTLS,
+        DTLS + "a=setup:actpass\n",
+        DTLS + "a=setup:holdconn\n" + PRINT,
+    ],
+    ids=["no-keys", "suite", "null", "short", "no-method", "empty", "no-print", "setup-alone", "held"],
+)
+async def test_keys_of_no_use(srtp: Srtp, offer: str) -> None:
+    """An INVITE, or a re-INVITE, whose media we cannot have is refused with 488 and a reason, not 406 or 480."""
+    async with gateway_with(SipSettings(port=0, srtp=srtp)) as gateway:
+        for video in (), (VIDEO,):
+            async with RawCaller(gateway.endpoint.ports.udp) as caller:
+                if srtp == "off" and video:
+                    continue  # Its picture is not encrypted, and taken alone.
+                caller.request("INVITE", sdp(offer, *video))
+                code, text = await caller.response()
+                assert code == 488
+                assert re.search(r'(?m)^Warning: 399 jibri-sip ".+"\r$', text)
+                caller.request("ACK")
+        # It costs nothing but the call: the next one is taken.
+        first = DTLS + "a=setup:actpass\n" + PRINT if srtp == "required" else AUDIO
+        async with RawCaller(gateway.endpoint.ports.udp) as caller:
+            caller.request("INVITE", sdp(first))
+            # The others may have been announced before they were refused.
+            while (call := await gateway.take()).facts.sip_call_id != caller.call_id:
+                assert (await asyncio.wait_for(call.wait_ended(), SOON_S)).code == 488
+            await call.answer()
+            assert (await caller.response())[0] == 200
+            caller.request("ACK")
+            caller.request("INVITE", sdp(offer))
+            assert (await caller.response())[0] == 488
+            caller.request("ACK")
+            assert call.ended is None
+            await call.hangup()
+
+
+async def test_one_of_several_keys() -> None:
+    """What is not known is passed over for what is."""
+    offer = SDES + f"a=crypto:1 F8_128_HMAC_SHA1_80 {KEY}\na=crypto:2 AES_CM_128_HMAC_SHA1_80 {KEY}\n"
+    async with gateway_with(SipSettings(port=0)) as gateway, RawCaller(gateway.endpoint.ports.udp) as caller:
+        caller.request("INVITE", sdp(offer))
+        call = await gateway.take()
+        await call.answer()
+        code, text = await caller.response()
+        assert code == 200
+        assert "a=crypto:2 AES_CM_128_HMAC_SHA1_80" in text
+        caller.request("ACK")
+        await call.hangup()
 
 
 async def test_keys_of_srtp_in_offers() -> None:
