@@ -88,6 +88,7 @@ class TlsConfig:
     privKeyFile: str
     CaListFile: str
     verifyServer: bool
+    msecTimeout: int
     proto: int
 
 class TransportConfig:

@@ -22,21 +22,24 @@ def speak_briefly(*, transfers: bool) -> None:
     native.lib.door_write_compact()
 
 
-def try_tcp_first(listener: int, connect_s: float, answer_s: float) -> None:
-    """Have requests that go by TCP for their size fall back to UDP where nothing comes of it in time.
+def limit_connections(listener: int, connect_s: float, answer_s: float, next_s: float) -> None:
+    """Have requests go another way where nothing comes of a connection in time.
 
     Args:
         listener: PJSUA's number of the TCP transport.
-        connect_s: time for a connection to come about, in seconds.
-        answer_s: time for an INVITE to be answered by anything, in seconds from its beginning; on slow lines two round
-            trips and 200 ms from the connection.
+        connect_s: time for a connection to come about, in seconds, for a request that goes by TCP for its size and
+            falls back to UDP.
+        answer_s: time for such a request to be answered by anything, in seconds from its beginning; on slow lines two
+            round trips and 200 ms from the connection.
+        next_s: time for a connection to come about where there is a next server to go to, in seconds.
 
-    A peer that let one of the two pass is not tried again for ten minutes.
+    A peer that let one of the first two pass is not tried again by TCP for ten minutes.
 
     Raises:
         DoorError: there is no such transport.
     """
     native: Any = import_module("jibri_sip.sip.door._door")
-    status = native.lib.door_try_tcp_first(listener, round(connect_s * 1000), round(answer_s * 1000))
+    times = (round(seconds * 1000) for seconds in (connect_s, answer_s, next_s))
+    status = native.lib.door_limit_connections(listener, *times)
     if status != 0:
         raise DoorError(f"PJSIP's status {status}")

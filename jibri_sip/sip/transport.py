@@ -16,7 +16,7 @@ from jibri_sip.errors import AddressUnavailable, FileUnreadable, GatewayError, P
 from jibri_sip.sip.addresses import told_address
 from jibri_sip.sip.certificates import system_authorities
 from jibri_sip.sip.self_signed import self_signed
-from jibri_sip.sip.sending import try_tcp_first
+from jibri_sip.sip.sending import limit_connections
 from jibri_sip.sip.settings import SipSettings, Tls
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,9 @@ _OS_ERRORS = 120_000
 _TCP_CONNECT_S = 0.7
 """How long a request that is too large for UDP waits for a TCP connection, before it goes by UDP after all."""
 _TCP_ANSWER_S = 0.9
-"""How long such an INVITE waits for any answer by TCP."""
+"""How long it waits for any answer by TCP."""
+_NEXT_SERVER_S = 3.5
+"""How long a request waits for a connection before it goes to the next server, as it waits for an answer by UDP."""
 _DSCP_SHIFT = 2
 """The DSCP is the upper six bits of the IP header's octet."""
 
@@ -91,7 +93,7 @@ def listen(endpoint: pj.Endpoint, settings: SipSettings, *, port: int = 0) -> Po
     if settings.tcp:
         listener, where = _create(endpoint, pj.PJSIP_TRANSPORT_TCP, _config(settings, udp), host)
         tcp = _port(where)
-        try_tcp_first(listener, _TCP_CONNECT_S, _TCP_ANSWER_S)
+        limit_connections(listener, _TCP_CONNECT_S, _TCP_ANSWER_S, _NEXT_SERVER_S)
     if settings.tls is not None:
         config = _config(settings, settings.tls.port)
         _add_tls(config.tlsConfig, settings.tls)
@@ -146,6 +148,8 @@ def _add_tls(config: pj.TlsConfig, tls: Tls) -> None:
     # PJSIP knows of no authorities by itself, and would refuse every server.
     config.CaListFile = str(tls.authorities or system_authorities())
     config.verifyServer = tls.verify_peer
+    # Connection and handshake together, of either side's.
+    config.msecTimeout = round(_NEXT_SERVER_S * 1000)
     config.proto = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | pj.PJ_SSL_SOCK_PROTO_TLS1_3
 
 

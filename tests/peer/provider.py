@@ -1,12 +1,14 @@
 """A SIP provider, as small as can be: registers one account by digest (RFC 3261 section 22), answers its calls."""
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import secrets
 import socket
+import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from tests.peer.raw import spelled_out
@@ -22,8 +24,11 @@ def field(message: str, name: str) -> str:
     return match[1] if match else ""
 
 
+Send = Callable[[bytes], object]
+
+
 class SipProvider(asyncio.DatagramProtocol):
-    """A registrar and proxy on a UDP socket; an async context manager.
+    """A registrar and proxy on a UDP socket, or on connections; an async context manager.
 
     Args:
         user: the account.
@@ -32,6 +37,10 @@ class SipProvider(asyncio.DatagramProtocol):
         grants_s: for how long it registers at most.
         sock: the socket to use; None for one on 127.0.0.1.
         algorithms: of its challenges, the best first (RFC 8760).
+        stream: whether it takes connections instead.
+        tls: encryption of those.
+        host: where it takes them.
+        port: the same; 0 for any.
 
     Attributes:
         requests: all that came.
@@ -39,6 +48,7 @@ class SipProvider(asyncio.DatagramProtocol):
         contact: where the account is registered; empty while it is not.
         shown_by: the algorithm of the last credentials.
         fails_with: what it answers to REGISTER while something is wrong with it; 0 for nothing wrong.
+        mute: whether it answers nothing at all.
     """
 
     def __init__(
@@ -50,7 +60,16 @@ class SipProvider(asyncio.DatagramProtocol):
         sock: socket.socket | None = None,
         *,
         algorithms: Sequence[str] = ("MD5",),
+        stream: bool = False,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
+        self._host = host
+        self._stream = stream
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self.mute = False
         self._sock = sock
         self.fails_with = 0
         self.shown_by = ""
@@ -59,7 +78,7 @@ class SipProvider(asyncio.DatagramProtocol):
         self.requests: list[str] = []
         self.arrived_at = 0.0
         self.contact = ""
-        self.port = 0
+        self.port = port
         self._user = user
         self._password = password
         self._answers = answers
@@ -71,6 +90,10 @@ class SipProvider(asyncio.DatagramProtocol):
     async def __aenter__(self) -> Self:
         """Open the socket."""
         loop = asyncio.get_running_loop()
+        if self._stream:
+            self._server = await asyncio.start_server(self._serve, self._host, self.port, ssl=self._tls)
+            self.port = self._server.sockets[0].getsockname()[1]
+            return self
         where = None if self._sock is not None else ("127.0.0.1", 0)
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=where, sock=self._sock)
         self.port = self._transport.get_extra_info("sockname")[1]
@@ -78,7 +101,10 @@ class SipProvider(asyncio.DatagramProtocol):
 
     async def __aexit__(self, *_: object) -> None:
         """Close it."""
-        self._transport.close()
+        if self._server is not None:
+            self._server.close()
+        else:
+            self._transport.close()
 
     @property
     def account(self) -> str:
@@ -102,6 +128,17 @@ class SipProvider(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
         """Answer a request."""
+        self._take(data, lambda answer: self._transport.sendto(answer, address))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(field(spelled_out(head.decode()), "Content-Length") or 0)
+                self._take(head + await reader.readexactly(length), writer.write)
+        writer.close()
+
+    def _take(self, data: bytes, send: Send) -> None:
         message = spelled_out(data.decode())
         method = message.split(" ", 1)[0]
         if not message.strip():
@@ -111,21 +148,23 @@ class SipProvider(asyncio.DatagramProtocol):
         if method == "INVITE" and not self.of("INVITE"):
             self.arrived_at = time.monotonic()
         self.requests.append(message)
+        if self.mute:
+            return
         code, challenge, shown = _AUTHENTICATE.get(method, _PROXY)
         if method == "REGISTER" and self.fails_with:
-            self._respond(message, address, self.fails_with, {})
+            self._respond(message, send, self.fails_with, {})
         elif method in {"REGISTER", "INVITE"} and not self._is_right(method, field(message, shown)):
             ways = [f'Digest realm="{_REALM}", nonce="{self._nonce}", algorithm={name}' for name in self._algorithms]
-            self._respond(message, address, code, {challenge: f"\r\n{challenge}: ".join(ways)})
+            self._respond(message, send, code, {challenge: f"\r\n{challenge}: ".join(ways)})
         elif method == "REGISTER":
             expires = re.search(r"expires=(\d+)", field(message, "Contact"), re.IGNORECASE)
             seconds = expires[1] if expires else field(message, "Expires")
             self.contact = "" if seconds == "0" else re.sub(r"[<>]|;expires=\d+", "", field(message, "Contact"))
             granted = min(int(seconds), self._grants_s)
             bound = {"Contact": f"<{self.contact}>;expires={granted}"} if self.contact else {}
-            self._respond(message, address, 200, bound)
+            self._respond(message, send, 200, bound)
         else:
-            self._respond(message, address, self._answers if method == "INVITE" else 200, {})
+            self._respond(message, send, self._answers if method == "INVITE" else 200, {})
         self._changed.set()
 
     def _is_right(self, method: str, shown: str) -> bool:
@@ -141,7 +180,7 @@ class SipProvider(asyncio.DatagramProtocol):
         second = hashed(f"{method}:{given.get('uri', '')}")
         return given.get("response") == hashed(f"{first}:{self._nonce}:{second}")
 
-    def _respond(self, request: str, address: tuple[str, int], code: int, more: dict[str, str]) -> None:
+    def _respond(self, request: str, send: Send, code: int, more: dict[str, str]) -> None:
         copied = [line for line in request.split("\r\n") if re.match(r"(?i)(via|from|call-id|cseq)\s*:", line)]
         to = field(request, "To")
         lines = [
@@ -151,7 +190,7 @@ class SipProvider(asyncio.DatagramProtocol):
             *(f"{name}: {value}" for name, value in more.items()),
             "Content-Length: 0",
         ]
-        self._transport.sendto(("\r\n".join(lines) + "\r\n\r\n").encode(), address)
+        send(("\r\n".join(lines) + "\r\n\r\n").encode())
 
 
 def _sha256(text: str) -> str:

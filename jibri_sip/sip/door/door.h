@@ -35,10 +35,11 @@ int door_add_server(const char *address, int port, int transport);
 void door_resolved(int query);
 
 /* From now on a request that PJSIP moves from UDP to TCP for its size (RFC 3261 section 18.1.1) goes by UDP after all
- * when no connection comes about within `connect_ms`, and at once for the next ten minutes; so does an INVITE that has
- * no answer at all within `answer_ms`, both from its beginning. `transport` is PJSUA's number of the TCP listener. On
+ * when no connection comes about within `connect_ms`, or there is no answer at all within `answer_ms`, both from its
+ * beginning; and at once for the next ten minutes. A request to one of several servers goes to the next when no
+ * connection comes about within `next_ms` (RFC 3263 section 4.3). `transport` is PJSUA's number of the TCP listener. On
  * the PJSIP thread. Returns PJSIP's status, 0 for success. */
-int door_try_tcp_first(int transport, int connect_ms, int answer_ms);
+int door_limit_connections(int transport, int connect_ms, int answer_ms, int next_ms);
 
 /* From now on a request over TCP or TLS that is larger than PJSIP's buffer is answered 513 and passed over; where not
  * even its header fits, its connection ends. On the PJSIP thread, once PJSUA is initialised. Returns PJSIP's status. */

@@ -18,20 +18,21 @@ enum { DEAF_S = 600, MAX_DEAF = 32 };
 enum { ANSWER_MS = 200 };
 
 /* All of this is on the one PJSIP thread. */
-static int connect_timeout_ms, answer_timeout_ms;
+static int connect_timeout_ms, answer_timeout_ms, next_server_ms;
 static struct {
     pj_sockaddr address;
     pj_time_val until;
 } deaf[MAX_DEAF];
 static unsigned next_deaf;
 
-/* A connection that was made for a request which could go by UDP, too. Lives in its transport's pool. */
+/* A connection that was made for a request which could go another way, too: by UDP, or to the next server. Lives in its
+ * transport's pool. */
 struct attempt {
     pj_timer_entry timer;
     pjsip_transport *transport;
     pj_time_val begun;
     pj_bool_t made;
-    pj_bool_t is_invite;
+    pj_bool_t way_back;
 };
 
 static pj_bool_t is_deaf(const pj_sockaddr *address) {
@@ -88,7 +89,7 @@ static void on_late(pj_timer_heap_t *heap, pj_timer_entry *entry) {
         return;
     if (attempt->made && transport->last_recv_len)
         return;
-    if (attempt->made)
+    if (attempt->made && attempt->way_back)
         remember_deaf(&transport->key.rem_addr);
     shutdown((int)pjsip_tcp_transport_get_socket(transport), SHUT_RDWR);
 }
@@ -124,29 +125,30 @@ static void on_state(pjsip_transport *transport, pjsip_transport_state state, co
     stop_timer(attempt);
     if (state == PJSIP_TP_STATE_CONNECTED) {
         attempt->made = PJ_TRUE;
-        if (attempt->is_invite)
+        if (attempt->way_back)
             expect_answer(attempt);
     } else if (state == PJSIP_TP_STATE_DISCONNECTED && !attempt->made) {
         attempt->made = PJ_TRUE;
-        remember_deaf(&transport->key.rem_addr);
+        if (attempt->way_back)
+            remember_deaf(&transport->key.rem_addr);
     }
 }
 
-static void limit(pjsip_transport *transport, const pjsip_tx_data *tdata) {
+static void limit(pjsip_transport *transport, pj_bool_t way_back) {
     struct attempt *attempt = PJ_POOL_ZALLOC_T(transport->pool, struct attempt);
     pjsip_tp_state_listener_key *key;
 
     attempt->transport = transport;
-    attempt->is_invite = tdata->msg->line.req.method.id == PJSIP_INVITE_METHOD;
+    attempt->way_back = way_back;
     pj_gettickcount(&attempt->begun);
     if (pjsip_transport_add_state_listener(transport, on_state, attempt, &key) != PJ_SUCCESS)
         return;
     if (is_connecting(transport)) {
-        start_timer(attempt, (unsigned)connect_timeout_ms);
+        start_timer(attempt, (unsigned)(way_back ? connect_timeout_ms : next_server_ms));
         return;
     }
     attempt->made = PJ_TRUE;
-    if (attempt->is_invite)
+    if (way_back)
         expect_answer(attempt);
 }
 
@@ -177,6 +179,10 @@ static pj_bool_t has_way_back(const pjsip_tx_data *tdata, const pj_sockaddr *add
     return PJ_FALSE;
 }
 
+static pj_bool_t has_next_server(const pjsip_tx_data *tdata) {
+    return tdata && tdata->dest_info.cur_addr + 1 < tdata->dest_info.addr.count;
+}
+
 static pj_status_t connect_to(pjsip_tpfactory *factory, pjsip_tpmgr *manager, pjsip_endpoint *endpoint,
                               const pj_sockaddr *address, int length, pjsip_tx_data *tdata,
                               pjsip_transport **transport) {
@@ -186,19 +192,21 @@ static pj_status_t connect_to(pjsip_tpfactory *factory, pjsip_tpmgr *manager, pj
     if (way_back && is_deaf(address))
         return PJ_STATUS_FROM_OS(ECONNREFUSED);
     status = factory->create_transport(factory, manager, endpoint, address, length, transport);
-    if (way_back && status == PJ_SUCCESS) {
-        limit(*transport, tdata);
+    if (status == PJ_SUCCESS && (way_back || has_next_server(tdata)))
+        limit(*transport, way_back);
+    if (way_back && status == PJ_SUCCESS)
         say_where_we_listen(tdata, address);
-    } else if (way_back)
+    else if (way_back)
         remember_deaf(address);
     return status;
 }
 
-int door_try_tcp_first(int transport, int connect_ms, int answer_ms) {
+int door_limit_connections(int transport, int connect_ms, int answer_ms, int next_ms) {
     if (transport < 0 || transport >= (int)PJ_ARRAY_SIZE(pjsua_var.tpdata) || !pjsua_var.tpdata[transport].data.factory)
         return PJ_EINVAL;
     connect_timeout_ms = connect_ms;
     answer_timeout_ms = answer_ms;
+    next_server_ms = next_ms;
     pj_bzero(deaf, sizeof(deaf));
     pjsua_var.tpdata[transport].data.factory->create_transport2 = connect_to;
     return PJ_SUCCESS;

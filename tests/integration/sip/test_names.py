@@ -3,8 +3,9 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -12,9 +13,12 @@ from pydantic import SecretStr
 from jibri_sip.config.network import NetworkSettings
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.sip.events import Answered, Ended
-from jibri_sip.sip.settings import SipSettings
+from jibri_sip.sip.settings import SipSettings, Tls
 from tests.integration.sip.conftest import Gateway, gateway_with, until
+from tests.integration.sip.large import black_hole, mute
+from tests.peer.authority import Authority
 from tests.peer.nameserver import Nameserver
+from tests.peer.ports import free_port
 from tests.peer.provider import SipProvider
 from tests.peer.raw import AUDIO, RawCaller, sdp
 
@@ -27,10 +31,10 @@ def port(peer: RawCaller) -> str:
 
 
 @asynccontextmanager
-async def knowing(*records: str) -> AsyncIterator[tuple[Gateway, Nameserver]]:
+async def knowing(*records: str, tls: Tls | None = None) -> AsyncIterator[tuple[Gateway, Nameserver]]:
     """An endpoint whose nameserver has these records."""
     async with Nameserver(*records) as dns:
-        settings = SipSettings(port=0, network=NetworkSettings(nameservers=(dns.address,)))
+        settings = SipSettings(port=0, tls=tls, network=NetworkSettings(nameservers=(dns.address,)))
         async with gateway_with(settings) as gateway:
             yield gateway, dns
 
@@ -155,6 +159,70 @@ async def test_silent_registrar() -> None:
             await provider.registered(now=True)
             assert 3 < time.monotonic() - began < 6
             await until(lambda: account.is_registered)
+            await account.close()
+
+
+def on_connections(encrypted: bool, first: int, second: int) -> tuple[str, ...]:
+    """Records of a domain with two servers, to which one connects."""
+    service = "_sips._tcp" if encrypted else "_sip._tcp"
+    return (
+        f"{service}.provider.test 60 SRV 10 0 {first} one.provider.test.",
+        f"{service}.provider.test 60 SRV 20 0 {second} two.provider.test.",
+        "one.provider.test 60 A 127.0.0.7",
+        "two.provider.test 60 A 127.0.0.1",
+    )
+
+
+def login(encrypted: bool) -> SipAccount:
+    """An account whose registrar is found by these records."""
+    transport = "tls" if encrypted else "tcp"
+    return SipAccount("room7@provider.test", SecretStr("secret"), registrar=f"sip:provider.test;transport={transport}")
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["tcp", "tls"])
+@pytest.mark.parametrize("hole", [black_hole, mute], ids=["dead", "mute"])
+async def test_registrar_that_takes_no_connection(
+    tmp_path: Path, encrypted: bool, hole: Callable[[str], AbstractContextManager[object]]
+) -> None:
+    """By TCP and TLS, too, the next one is asked in seconds: where packets vanish, and where nothing comes back."""
+    authority = Authority(tmp_path, "authority")
+    certificate = authority.certificate("two.provider.test", "provider.test")
+    where = f"127.0.0.7:{free_port()}"
+    with hole(where):
+        async with SipProvider("room7", "secret", stream=True, tls=certificate.served() if encrypted else None) as two:
+            records = on_connections(encrypted, int(where.rpartition(":")[2]), two.port)
+            async with knowing(*records, tls=Tls(0, authorities=authority.file)) as (gateway, _):
+                began = time.monotonic()
+                account = await gateway.endpoint.sign_on(login(encrypted))
+                await asyncio.wait_for(account.registered(), 10)
+                assert 3 < time.monotonic() - began < 6
+                assert "transport=" in two.contact.lower()
+                await account.close()
+                await two.registered(now=False)
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["tcp", "tls"])
+async def test_registrar_that_falls_mute(tmp_path: Path, encrypted: bool) -> None:
+    """One that answered, and says nothing any more on the connection that is up, is left for the next as soon."""
+    authority = Authority(tmp_path, "authority")
+    shown = authority.certificate("provider.test").served() if encrypted else None
+    async with (
+        SipProvider("room7", "secret", stream=True, tls=shown, grants_s=7, host="127.0.0.7") as one,
+        SipProvider("room7", "secret", stream=True, tls=shown) as two,
+    ):
+        records = on_connections(encrypted, one.port, two.port)
+        async with knowing(*records, tls=Tls(0, authorities=authority.file)) as (gateway, _):
+            account = await gateway.endpoint.sign_on(login(encrypted))
+            await asyncio.wait_for(account.registered(), 5)
+            assert one.contact
+            assert not two.contact
+            one.mute = True
+            asked = len(one.requests)
+            await until(lambda: len(one.requests) > asked)
+            began = time.monotonic()
+            await two.registered(now=True)
+            assert 3 < time.monotonic() - began < 6
+            assert account.is_registered
             await account.close()
 
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from jibri_sip.dial_plan import SipAccount
 from tests.integration.sip.conftest import Gateway
-from tests.peer.provider import SipProvider
+from tests.peer.provider import Send, SipProvider
 from tests.peer.raw import AUDIO, VIDEO, RawCaller, sdp
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -82,9 +82,9 @@ async def test_offer_of_ours_after_sixteen_lines(gateway: Gateway) -> None:
 class RoutingProvider(SipProvider):
     """A registrar that wants requests to go by more proxies than there may be (RFC 3608)."""
 
-    def _respond(self, request: str, address: tuple[str, int], code: int, more: dict[str, str]) -> None:
+    def _respond(self, request: str, send: Send, code: int, more: dict[str, str]) -> None:
         routes = "\r\nService-Route: ".join(f"<sip:192.0.2.{n};lr>" for n in range(1, 21))
-        super()._respond(request, address, code, {**more, "Service-Route": routes})
+        super()._respond(request, send, code, {**more, "Service-Route": routes})
 
 
 async def test_registrar_with_twenty_routes(gateway: Gateway) -> None:

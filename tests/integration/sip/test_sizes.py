@@ -1,21 +1,27 @@
 """Large messages, ours and others': which transport they take, and what is too large (RFC 3261 section 18.1.1)."""
 
 import asyncio
+import contextlib
 import re
 import secrets
 import ssl
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
+from jibri_sip.dial_plan import SipAccount
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.events import Answered
 from jibri_sip.sip.settings import SipSettings, Tls
 from tests.integration.sip.conftest import Gateway
 from tests.integration.sip.large import FALL_BACK_S, arrival_s, black_hole, dial, mute, read_head, stream_port
 from tests.integration.sip.raw_calls import event
+from tests.peer.provider import SipProvider
 from tests.peer.raw import AUDIO, VIDEO, RawCaller, sdp
 from tests.peer.raw_stream import RawStreamCaller
 from tests.running_gateway import free_port
@@ -191,6 +197,79 @@ async def test_large_request_by_tcp(gateway: Gateway, callee: RawCaller) -> None
         callee.respond(invite, "603 Decline")
         assert (await call.wait_ended()).code == 603
         connection[1].close()
+
+
+@contextlib.contextmanager
+def refused(_address: str) -> Iterator[None]:
+    """A TCP port that is nobody's."""
+    yield
+
+
+LONG_WAY = ", ".join(f"<sip:proxy-{n}.example.com;lr;did=2f1.3a7c9d{n:02}>" for n in range(25))
+
+
+@asynccontextmanager
+async def up_by_a_long_way(gateway: Gateway, callee: RawCaller) -> AsyncIterator[tuple[Call, float]]:
+    """A call whose requests have a Route of many proxies, the next of which is the callee; when its 200 was sent."""
+    call = await gateway.endpoint.dial(f"sip:raw@{callee.local}")
+    invite = await callee.awaited("INVITE")
+    way = f"Record-Route: {LONG_WAY}, <sip:{callee.local};lr>"
+    callee.respond(invite, f"200 OK\r\n{way}", sdp(AUDIO, VIDEO))
+    yield call, time.monotonic()
+    assert (await asyncio.wait_for(call.wait_ended(), 5)).answered
+
+
+@pytest.mark.parametrize("port", [refused, black_hole, mute])
+async def test_large_requests_of_a_call(
+    gateway: Gateway, callee: RawCaller, port: Callable[[str], AbstractContextManager[object]]
+) -> None:
+    """ACK stays on UDP, where the 200 came from; what else is large falls back to it as an INVITE does."""
+    with port(callee.local):
+        async with up_by_a_long_way(gateway, callee) as (call, answered_at):
+            ack = await callee.awaited("ACK")
+            assert time.monotonic() - answered_at < 0.3
+            assert (via(ack)[0], len(ack) > _UDP_LIMIT) == ("UDP", True)
+            assert await event(call, Answered)
+            since = time.monotonic()
+            ending = asyncio.create_task(call.hangup())
+            bye = await callee.awaited("BYE")
+            assert (via(bye)[0], len(bye) > _UDP_LIMIT) == ("UDP", True)
+            assert time.monotonic() - since < FALL_BACK_S + 0.3
+            callee.respond(bye, "200 OK")
+            await ending
+
+
+@pytest.mark.parametrize("port", [refused, black_hole, mute])
+async def test_large_register(gateway: Gateway, port: Callable[[str], AbstractContextManager[object]]) -> None:
+    """A REGISTER that is too large for UDP is there within a second all the same, and so is the next one."""
+    async with SipProvider("room7", "secret") as provider:
+        contact = f"sip:room7@192.0.2.7;x={'y' * 1100}"
+        with port(f"127.0.0.1:{provider.port}"):
+            since = time.monotonic()
+            login = SipAccount(provider.account, SecretStr("secret"), contact=contact)
+            account = await gateway.endpoint.sign_on(login)
+            await asyncio.wait_for(account.registered(), 5)
+            assert time.monotonic() - since < FALL_BACK_S + 0.3
+            assert [via(request)[0] for request in provider.of("REGISTER")] == ["UDP", "UDP"]
+            since = time.monotonic()
+            await account.close()
+            await provider.registered(now=False)
+            assert time.monotonic() - since < 0.4
+
+
+async def test_large_register_by_tcp(gateway: Gateway) -> None:
+    """Where TCP is answered it goes by it, and does not come by UDP as well."""
+    async with RawCaller(9) as beside:
+        port = int(beside.local.rpartition(":")[2])
+        async with SipProvider("room7", "secret", stream=True, port=port) as provider:
+            contact = f"sip:room7@192.0.2.7;x={'y' * 1100}"
+            login = SipAccount(provider.account, SecretStr("secret"), contact=contact)
+            account = await gateway.endpoint.sign_on(login)
+            await asyncio.wait_for(account.registered(), 5)
+            await asyncio.sleep(1.2)
+            assert {via(request)[0] for request in provider.of("REGISTER")} == {"TCP"}
+            assert beside.received.empty()
+            await account.close()
 
 
 async def taken(gateway: Gateway, caller: RawCaller, size: int) -> Call:
