@@ -70,7 +70,7 @@ class NetworkSettings(Section):
     stun_server: Server | None = Field(
         default=None,
         description="STUN server (RFC 8489), as in `stun.example.com:3478`; what address and ports it sees are told to "
-        "peers. Default: none.",
+        "peers, and followed when they change. Default: none.",
     )
     ice: bool = Field(
         default=False, description="Whether media finds its way by ICE (RFC 8445), with peers that can do it, too."

@@ -127,7 +127,8 @@ def _configure_video(config: pj.AccountVideoConfig, screen: int, camera: int) ->
 
 
 def _configure_nat(config: pj.AccountNatConfig, network: NetworkSettings) -> None:
-    config.udpKaIntervalSec = network.keep_alive_s
+    # PJSIP takes up to a fifth off, in whole seconds: of one, all of it, and would send without a pause.
+    config.udpKaIntervalSec = max(network.keep_alive_s, 2) if network.keep_alive_s else 0
     config.iceEnabled = network.ice
     if network.turn.server is not None:
         config.turnEnabled = True

@@ -65,6 +65,7 @@ ROOMS = (
         """
         extern "Python+C" void door_resolve(int query, const char *host, int port, int transport);
         extern "Python+C" int door_judge(const char *address, const char *message, int length);
+        extern "Python+C" void door_stun(const char *message, int length);
         """,
     ),
     Room("native", "_wire", ("wire.h", "control.h"), ("pjsua", "pjmedia", "pj")),

@@ -17,11 +17,10 @@ from jibri_sip.dial_plan import SipAccount
 from jibri_sip.errors import DestinationInvalid, RegistrationFailed
 from jibri_sip.sip import codecs, library, message, native, sources, steering, trace, transport
 from jibri_sip.sip.account import Account, account_config, provider_config
-from jibri_sip.sip.addresses import EVERY_ADDRESS, AddressWatch
 from jibri_sip.sip.call import Call, Facts
 from jibri_sip.sip.capabilities import tell_capabilities
 from jibri_sip.sip.certificates import Stack
-from jibri_sip.sip.door import move_to, open_door
+from jibri_sip.sip.door import hear_stun, move_to, name_udp, open_door
 from jibri_sip.sip.events import CallEvent, Ended
 from jibri_sip.sip.guard import RETRY_AFTER_S, Guard
 from jibri_sip.sip.leg import Leg, Wiring
@@ -32,9 +31,11 @@ from jibri_sip.sip.reception import Reception
 from jibri_sip.sip.resolver import Resolver, resolver_for
 from jibri_sip.sip.sending import speak_briefly
 from jibri_sip.sip.settings import DeviceNames, SipSettings, Srtp
+from jibri_sip.sip.stun import Seen
 from jibri_sip.sip.thread import PjsipThread, SipError
 from jibri_sip.sip.transfer import Transfers
 from jibri_sip.sip.transport import Ports
+from jibri_sip.sip.whereabouts import Whereabouts
 
 log = structlog.get_logger(__name__)
 
@@ -80,8 +81,15 @@ class Endpoint:
         self._devices = devices
         self._on_incoming = on_incoming
         self._reception = Reception(Guard(settings.access).judge, settings.options_when_busy)
-        self._watch = AddressWatch(6 if ":" in self._settings.host else 4, self._hear_of_address)
         self._thread = PjsipThread()
+        self._whereabouts = Whereabouts(
+            self._settings,
+            self._thread,
+            lambda: self.ports,
+            moved=self._move,
+            seen=self._move_public,
+            back=self._register_anew,
+        )
         self._loop: asyncio.AbstractEventLoop
         # Lives on the PJSIP thread, as do all that follow.
         self._pj: Stack | None = None
@@ -122,7 +130,7 @@ class Endpoint:
         except BaseException:
             await self.close()
             raise
-        self._watch.start()
+        self._whereabouts.start(self._resolver.addresses)
         self._steering = asyncio.create_task(steering.rounds(self._thread, self._legs))
         log.info("sip_listening", host=self._settings.host, udp=self.ports.udp, tcp=self.ports.tcp, tls=self.ports.tls)
 
@@ -136,7 +144,7 @@ class Endpoint:
 
     async def close(self) -> None:
         """Hang up what is left and close the sockets, within seconds. Can be called again."""
-        self._watch.close()
+        self._whereabouts.close()
         if self._steering is not None:
             self._steering.cancel()
         try:
@@ -208,11 +216,6 @@ class Endpoint:
         if call.ended is None and not call.is_heard and self._resolver.give_up(invite.next_hop):
             self._thread.post(partial(self._try_next, call, invite))
 
-    def _hear_of_address(self, address: str, moved: bool) -> None:
-        told_by_others = self._settings.public_address or self._settings.network.stun_server
-        follows = self._settings.host in EVERY_ADDRESS and not told_by_others
-        self._thread.post(partial(self._move, address) if moved and follows else self._register_anew)
-
     def _take_refusal(self, call: Call, invite: Invite, refusal: Ended) -> None:
         if call.ended is None and self._resolver.give_up(invite.next_hop):
             self._thread.post(partial(self._try_next, call, invite))
@@ -236,6 +239,7 @@ class Endpoint:
             retry_after_s=RETRY_AFTER_S,
             keep_alive_s=self._settings.network.keep_alive_s,
         )
+        hear_stun(lambda answer: self._loop.call_soon_threadsafe(self._whereabouts.hear, answer))
         native.install()
         self._names = Names(self._resolver, self._thread, self._loop)
         self._names.start()
@@ -320,16 +324,26 @@ class Endpoint:
 
     def _move(self, address: str) -> None:
         if self._settings.signalling_host is None:
-            self.ports = self.ports.at(address)
-            if self._account is not None:
-                self._account.uri = self.ports.uri
-            if self._secure_account is not None:
-                self._secure_account.uri = self.ports.secure_uri
+            self._tell(self.ports.at(address, self.ports.udp))
         for account in (self._account, self._secure_account, *(provider.account for provider in self._providers)):
             if account is not None:
                 account.move(address)
         move_to("" if self._settings.signalling_host else address)
         self._register_anew()
+
+    def _move_public(self, seen: Seen) -> None:
+        name_udp(*seen)
+        self._tell(self.ports.at(*seen))
+        # Each call's media is asked about by PJSIP itself.
+        move_to("")
+        self._register_anew()
+
+    def _tell(self, ports: Ports) -> None:
+        self.ports = ports
+        if self._account is not None:
+            self._account.uri = ports.uri
+        if self._secure_account is not None:
+            self._secure_account.uri = ports.secure_uri
 
     def _register_anew(self) -> None:
         for provider in self._providers:

@@ -59,10 +59,10 @@ class Ports:
         """The same for calls by `sips`."""
         return f"sips:jibri-sip@{self.address.rpartition(':')[0]}:{self.tls}"
 
-    def at(self, host: str) -> "Ports":
-        """The same ports at another IP address."""
+    def at(self, host: str, port: int) -> "Ports":
+        """The same ports, told by another IP address and port."""
         host = f"[{host}]" if ":" in host else host
-        return replace(self, address=f"{host}:{self.udp}")
+        return replace(self, address=f"{host}:{port}")
 
 
 def dscp(value: int) -> pj.pj_qos_params:
@@ -87,18 +87,18 @@ def listen(endpoint: pj.Endpoint, settings: SipSettings, *, port: int = 0) -> Po
     """
     host = settings.signalling_host or settings.host
     port = port or settings.port or _free_port(host)
+    # Behind a router the port that it names is the router's.
     _, address = _create(endpoint, pj.PJSIP_TRANSPORT_UDP, _config(settings, port), host)
-    udp = _port(address)
     tcp = tls = None
     if settings.tcp:
-        listener, where = _create(endpoint, pj.PJSIP_TRANSPORT_TCP, _config(settings, udp), host)
+        listener, where = _create(endpoint, pj.PJSIP_TRANSPORT_TCP, _config(settings, port), host)
         tcp = _port(where)
         limit_connections(listener, _TCP_CONNECT_S, _TCP_ANSWER_S, _NEXT_SERVER_S)
     if settings.tls is not None:
         config = _config(settings, settings.tls.port)
         _add_tls(config.tlsConfig, settings.tls)
         tls = _port(_create(endpoint, pj.PJSIP_TRANSPORT_TLS, config, host)[1])
-    return Ports(udp, tcp, tls, _bracketed(address))
+    return Ports(port, tcp, tls, _bracketed(address))
 
 
 def _free_port(host: str) -> int:

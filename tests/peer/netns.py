@@ -103,4 +103,9 @@ table ip nat {{
     }}
 }}
 """
-    subprocess.run([*router.prefix, "/usr/sbin/nft", "--file", "-"], input=rules, text=True, check=True)
+    nft(router, rules)
+
+
+def nft(router: Net, rules: str) -> None:
+    """Give the packet filter of a network these rules."""
+    subprocess.run([*router.prefix, "/usr/sbin/nft", "--file", "-"], input=rules + "\n", text=True, check=True)

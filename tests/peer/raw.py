@@ -68,7 +68,11 @@ class RawCaller(asyncio.DatagramProtocol):
 
     def send(self, message: str) -> None:
         """Send a message as it is, lines ended by CRLF."""
-        self._transport.sendto(message.encode(), self.target)
+        self.send_octets(message.encode())
+
+    def send_octets(self, message: bytes) -> None:
+        """Send what may be no SIP."""
+        self._transport.sendto(message, self.target)
 
     def request(self, method: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
         """Send a request of the dialog, and return it. ACK and CANCEL keep the number of their INVITE."""

@@ -128,3 +128,34 @@ def move_to(address: str) -> None:
     status = import_module("jibri_sip.sip.door._door").lib.door_move_to(address.encode())
     if status != 0:
         raise DoorError(f"PJSIP's status {status}")
+
+
+def hear_stun(hear: Callable[[bytes], object]) -> None:
+    """Hand answers of a STUN server over, which came to the question asked last; on the PJSIP thread, after `libInit`.
+
+    Args:
+        hear: takes the message, on the PJSIP thread.
+    """
+    native: Any = import_module("jibri_sip.sip.door._door")
+
+    def answer(message: Any, length: int) -> None:
+        hear(bytes(native.ffi.buffer(message, length)))
+
+    native.ffi.def_extern(name="door_stun", onerror=lambda *_: log.error("stun_failed"))(answer)
+    native.lib.door_hear_stun()
+
+
+def ask_stun(address: str, port: int, message: bytes) -> bool:
+    """Send a question to a STUN server from the socket where SIP listens by UDP; on the PJSIP thread.
+
+    Returns:
+        Whether it could be sent.
+    """
+    lib: Any = import_module("jibri_sip.sip.door._door").lib
+    status: int = lib.door_ask_stun(address.encode(), port, message, len(message))
+    return status == 0
+
+
+def name_udp(host: str, port: int) -> None:
+    """Have Via and Contact name another address where SIP listens by UDP; on the PJSIP thread."""
+    import_module("jibri_sip.sip.door._door").lib.door_name_udp(host.encode(), port)

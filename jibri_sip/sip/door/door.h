@@ -41,6 +41,16 @@ void door_resolved(int query);
  * the PJSIP thread. Returns PJSIP's status, 0 for success. */
 int door_limit_connections(int transport, int connect_ms, int answer_ms, int next_ms);
 
+/* From now on door_stun is handed the answer to the last question of door_ask_stun. On the PJSIP thread. */
+void door_hear_stun(void);
+
+/* Sends a message of STUN (RFC 8489) from the socket where SIP listens by UDP and IPv4. On the PJSIP thread. Returns
+ * PJSIP's status, 0 for success. */
+int door_ask_stun(const char *address, int port, const char *message, int length);
+
+/* Has Via and Contact name another address where SIP listens by UDP and IPv4. On the PJSIP thread. */
+void door_name_udp(const char *host, int port);
+
 /* From now on a request over TCP or TLS that is larger than PJSIP's buffer is answered 513 and passed over; where not
  * even its header fits, its connection ends. On the PJSIP thread, once PJSUA is initialised. Returns PJSIP's status. */
 int door_refuse_oversize(void);

@@ -2,21 +2,26 @@
 
 import asyncio
 import re
+import secrets
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import structlog
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from jibri_sip.config.network import NetworkSettings
+from jibri_sip.dial_plan import SipAccount
+from jibri_sip.sip.call import Call
 from jibri_sip.sip.settings import SipSettings
-from tests.integration.sip.conftest import answered, gateway_with, offer, until
+from tests.integration.sip.conftest import Gateway, answered, gateway_with, offer, until
 from tests.integration.sip.ways import BESIDE, FAR, PASSWORD, RTP, on_a_cable, relayed
 from tests.peer.measured import MeasuredPeer
-from tests.peer.netns import Net, cable, ip, masquerade, net
+from tests.peer.netns import Net, cable, ip, masquerade, net, nft
 from tests.peer.pcmu import PcmuSocket
+from tests.peer.provider import SipProvider, field
 from tests.peer.raw import AUDIO, RawCaller, sdp
 from tests.peer.turn import USER, turn_server
 
@@ -25,6 +30,8 @@ pytestmark = pytest.mark.asyncio
 NEAR = "10.7.0.2"
 ROUTER_INSIDE = "10.7.0.1"
 ROUTER_OUTSIDE = "198.51.100.9"
+ROUTER_LATER = "198.51.100.10"
+NEAR_LATER = "10.7.0.3"
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -55,8 +62,8 @@ async def test_relay_needs_ice() -> None:
 
 
 @asynccontextmanager
-async def behind_a_router() -> AsyncIterator[Net]:
-    """The internet, with this test behind a router that translates addresses and ports."""
+async def behind_a_router() -> AsyncIterator[tuple[Net, Net]]:
+    """A router that translates addresses and ports, with this test behind it, and the internet."""
     ip("link", "set", "lo", "up")
     with net() as router, net() as internet:
         cable("near", "inside", router)
@@ -67,14 +74,14 @@ async def behind_a_router() -> AsyncIterator[Net]:
         ip("address", "add", f"{ROUTER_OUTSIDE}/24", "dev", "outside", inside=router)
         ip("address", "add", f"{FAR}/24", "dev", "far", inside=internet)
         masquerade(router, "outside")
-        yield internet
+        yield router, internet
 
 
 @pytest.mark.own_network
 async def test_stun() -> None:
     """What the STUN server sees is what the peer is told, and media comes back through the router that way."""
     async with (
-        behind_a_router() as internet,
+        behind_a_router() as (_, internet),
         turn_server(PASSWORD, FAR, 3478, tuple(internet.prefix)),
         gateway_with(
             SipSettings(host=NEAR, port=5060, network=NetworkSettings(stun_server=f"{FAR}:3478"), **RTP)
@@ -101,6 +108,117 @@ async def test_stun() -> None:
         await call.hangup()
         peer.respond(await peer.awaited("BYE"), "200 OK")
         await call.wait_ended()
+
+
+@asynccontextmanager
+async def known_by_stun(host: str) -> AsyncIterator[tuple[Net, Gateway, SipProvider, RawCaller, Call]]:
+    """A router, and an endpoint behind it that is known by what a STUN server sees: registered, and with a call up."""
+    network = NetworkSettings(stun_server=f"{FAR}:3478", keep_alive_s=1)
+    async with (
+        behind_a_router() as (router, internet),
+        turn_server(PASSWORD, FAR, 3478, tuple(internet.prefix)),
+        gateway_with(SipSettings(host=host, port=5060, network=network, **RTP)) as gateway,
+        SipProvider("room7", None, sock=internet.udp(FAR)) as provider,
+        RawCaller(5060, sock=internet.udp(FAR)) as peer,
+    ):
+        account = await gateway.endpoint.sign_on(SipAccount(f"room7@{FAR}:{provider.port}", SecretStr("x")))
+        await asyncio.wait_for(account.registered(), 10)
+        assert ROUTER_OUTSIDE in provider.contact
+        call = await gateway.endpoint.dial(f"sip:raw@{peer.local}")
+        invite = await peer.awaited("INVITE")
+        assert addresses(invite) == {ROUTER_OUTSIDE}
+        peer.target = (ROUTER_OUTSIDE, 5060)
+        peer.respond(invite, "200 OK", sdp(AUDIO).replace("127.0.0.1", FAR))
+        await peer.awaited("ACK")
+        yield router, gateway, provider, peer, call
+
+
+def addresses(invite: str) -> set[str]:
+    """What an INVITE says of where its sender is."""
+    told = (
+        r"Via: SIP/2\.0/UDP ([\d.]+)",
+        r"Contact: <sip:[^>]*?@([\d.]+)",
+        r"c=IN IP4 ([\d.]+)",
+    )
+    return {found for one in told for found in re.findall(f"(?m)^{one}", invite)}
+
+
+@pytest.mark.own_network
+async def test_router_gets_another_address() -> None:
+    """What the STUN server sees is asked again: calls that are up, registrations and new calls have what it is now."""
+    async with known_by_stun(NEAR) as (router, gateway, provider, peer, call):
+        ip("address", "del", f"{ROUTER_OUTSIDE}/24", "dev", "outside", inside=router)
+        ip("address", "add", f"{ROUTER_LATER}/24", "dev", "outside", inside=router)
+        invite = await peer.awaited("INVITE")
+        assert addresses(invite) == {ROUTER_LATER}
+        peer.target = (ROUTER_LATER, 5060)
+        peer.respond(invite, "200 OK", sdp(AUDIO).replace("127.0.0.1", FAR))
+        await peer.awaited("ACK")
+        await until(lambda: ROUTER_LATER in provider.contact)
+        assert gateway.endpoint.ports.address == f"{ROUTER_LATER}:5060"
+        await gateway.endpoint.dial(f"sip:guest@{FAR}:{provider.port}")
+        await until(lambda: bool(provider.of("INVITE")))
+        invite = provider.of("INVITE")[-1]
+        assert addresses(invite) == {ROUTER_LATER}
+        assert ROUTER_LATER in field(invite, "From")
+        assert call.ended is None
+        await call.hangup()
+        peer.respond(await peer.awaited("BYE"), "200 OK")
+        await call.wait_ended()
+
+
+@pytest.mark.own_network
+async def test_address_behind_a_router_changes() -> None:
+    """With another address of our own all are told anew, though the router shows the same: media has other ports."""
+    async with known_by_stun("0.0.0.0") as (_, gateway, provider, peer, call):  # noqa: S104  (of the test's own network)
+        registered = len(provider.of("REGISTER"))
+        ip("address", "del", f"{NEAR}/24", "dev", "near")
+        ip("address", "add", f"{NEAR_LATER}/24", "dev", "near")
+        ip("route", "replace", "default", "via", ROUTER_INSIDE)
+        invite = await peer.awaited("INVITE")
+        assert addresses(invite) == {ROUTER_OUTSIDE}
+        seen = re.search(r"Contact: <sip:[^>]*?@([\d.]+:\d+)", invite)
+        assert seen is not None
+        assert gateway.endpoint.ports.address == seen[1]
+        await until(lambda: len(provider.of("REGISTER")) > registered)
+        peer.target = (ROUTER_OUTSIDE, int(seen[1].rpartition(":")[2]))
+        peer.respond(invite, "200 OK", sdp(AUDIO).replace("127.0.0.1", FAR))
+        await peer.awaited("ACK")
+        await call.hangup()
+        peer.respond(await peer.awaited("BYE"), "200 OK")
+        await call.wait_ended()
+
+
+@pytest.mark.own_network
+async def test_stun_server_lost_and_back() -> None:
+    """A server that falls silent is told of once, and what it said last holds; strangers' answers count for nothing."""
+    with structlog.testing.capture_logs() as log:
+        async with known_by_stun(NEAR) as (router, gateway, _, peer, call):
+            nft(router, "add table ip deaf")
+            nft(router, "add chain ip deaf way { type filter hook forward priority 0; }")
+            nft(router, "add rule ip deaf way udp dport 3478 drop")
+            await until(lambda: any(line["event"] == "stun_server_silent" for line in log))
+            for forged in (answer(bytes(12)), answer(secrets.token_bytes(12)), b"\1\1" + bytes(20), bytes(32)):
+                peer.send_octets(forged)
+            peer.uri = f"sip:demo@{ROUTER_OUTSIDE}"
+            peer.request("OPTIONS")
+            assert (await peer.response())[0] == 200
+            assert gateway.endpoint.ports.address == f"{ROUTER_OUTSIDE}:5060"
+            await asyncio.sleep(3)
+            assert call.ended is None
+            await call.hangup()
+            peer.respond(await peer.awaited("BYE"), "200 OK")
+            await call.wait_ended()
+    events = [line["event"] for line in log]
+    assert events.count("stun_server_silent") == 1
+    assert "public_address_changed" not in events
+    assert not [line for line in log if "Dropping" in str(line.get("text"))]
+
+
+def answer(number: bytes) -> bytes:
+    """An answer of a STUN server's to the question of this number, which tells of an address that is nobody's."""
+    mapped = struct.pack("!HHxBHI", 0x20, 8, 1, 9 ^ 0x2112, 0xC0000263 ^ 0x2112A442)
+    return struct.pack("!HHI", 0x0101, len(mapped), 0x2112A442) + number + mapped
 
 
 @pytest.mark.own_network
