@@ -56,7 +56,8 @@ class RunningProxy:
         await self.configure()
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *("setpriv", "--pdeathsig", "TERM", "/usr/sbin/kamailio", "-DD", "-E", "-m", "64", "-M", "4"),
+                *("setpriv", "--pdeathsig", "TERM", "/usr/sbin/kamailio", "-DD", "-E"),
+                *("-m", "64", "-M", "4", "-x", "tlsf"),
                 *("-f", str(self.directory / "kamailio.cfg"), "-Y", str(self.directory)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from typing import Self
 
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 10.0
 _FINAL = 200
 _LONG_NAMES = {
     "c": "Content-Type",

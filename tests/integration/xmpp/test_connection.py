@@ -24,7 +24,7 @@ QUICK = Pace(
     session_within_s=2.0,
     ping_every_s=0.2,
     answer_within_s=0.5,
-    resume_within_s=8.0,
+    resume_within_s=30.0,
     enter_retry_s=0.3,
 )
 STRICT = Pace(retry_s=0.2, session_within_s=2.0, resume_within_s=0.5)
