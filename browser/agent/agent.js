@@ -4,12 +4,12 @@
  *
  * It listens and presses one button; it changes nothing that the page does. What it uses of the page:
  *   APP.conference          isLocalAudioMuted, isLocalVideoMuted, muteAudio, muteVideo, getStats, hangup,
- *                           getConnectionState, changeLocalDisplayName, _room (lib-jitsi-meet's JitsiConference, there before it joins)
+ *                           getConnectionState, _room (lib-jitsi-meet's JitsiConference, there before it joins)
  *   APP.connection          lib-jitsi-meet's JitsiConnection, for why it failed
  *   _room.connection        the same; of its XMPP connection, when the server was last heard
  *   _room.isMutedByFocus, isVideoMutedByFocus    the meeting switched us off, not we ourselves
  *   APP.store               redux. Read: the connection's error, whether moderation forbids to unmute, whether we are
- *                           a visitor, whether our hand is up. Dispatched: raising it; closing a dialog
+ *                           a visitor, whether our hand is up. Dispatched: raising it; closing a dialog; another name
  *   [data-testid="prejoin.joinMeeting"]   the button that joins
  *   localStorage            who we are, as Jibri has always told it
  *   sessionStorage          ours: what of us was muted on purpose, and who we became, should the page load anew
@@ -243,7 +243,9 @@
         Object.assign(visit, { displayName, sipAddress });
         keep();
         if (joined) {
-            attempt(null, () => conference().changeLocalDisplayName(displayName));
+            // The page, lest it go by the old name into its next conference (a breakout room); then this conference.
+            attempt(null, () => window.APP.store.dispatch({ type: 'SETTINGS_UPDATED', settings: { displayName } }));
+            attempt(null, () => room.setDisplayName(displayName));
             tellAddress();
         }
     }

@@ -85,11 +85,6 @@ export class Conference {
         return this.muteVideo(!this.isLocalVideoMuted());
     }
 
-    changeLocalDisplayName(name) {
-        this.#settings.displayName = name;
-        this._room.setDisplayName(name);
-    }
-
     /** Leave the room and disconnect. */
     async hangup() {
         await this.#leave();
