@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from browser import JoinFailed, Secret, Visit, XmppLogin
-from browser.url import ROOM_BYTES, SETTINGS, conference_url
+from browser.url import INTERFACE, ROOM_BYTES, SETTINGS, conference_url
 from browser.visit import JSON
 
 BASE = "https://meet.example"
@@ -68,6 +68,7 @@ def test_settings_survive_jitsi_meets_reader(overrides: dict[str, JSON]) -> None
     url = conference_url(visit(config_overrides=overrides))
     assert url.isascii()
     expected = {f"config.{key}": value for key, value in {**SETTINGS, **overrides}.items()}
+    expected |= {f"interfaceConfig.{key}": value for key, value in INTERFACE.items()}
     assert read_as_jitsi_meet(url) == expected
 
 
