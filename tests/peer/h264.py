@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 _SPS = 7
 _STAP_A = 24
+_SLICES = frozenset({1, 5})
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128})
 _MACROBLOCK = 16
 
@@ -90,3 +91,8 @@ def sequence(packets: Iterable[bytes]) -> Sequence:
         rows * _MACROBLOCK - 2 * (top + bottom),
         columns * rows,
     )
+
+
+def first_macroblock(payload: bytes) -> int | None:
+    """Where in the picture a slice begins that is a packet by itself; None for a packet of anything else."""
+    return _Bits(payload[1:9]).golomb() if payload[0] & 0x1F in _SLICES else None

@@ -122,6 +122,32 @@ async def test_lossy_line(tmp_path: Path, srtp: Srtp, keys: Keys) -> None:
         await obeys(call, peer)
 
 
+async def test_one_picture_lost(tmp_path: Path) -> None:
+    """Without NACK one keyframe mends it, asked for at once: no second is lost, each way."""
+    network = LossyNetwork(tmp_path / "network")
+    async with (
+        gateway_with(SipSettings(port=0, picture=SMALL)) as gateway,
+        MeasuredPeer(width=320, height=180, fps=15, bitrate=300_000, network=network) as peer,
+    ):
+        call = await gateway.endpoint.dial(f"{peer.uri};transport=udp")
+        await peer.wait_up()
+        for way in WAYS:
+            network.set(way, Line(delay_ms=20))
+        await asyncio.sleep(2)
+        for _ in range(4):
+            network.cut(off=True)
+            await asyncio.sleep(0.1)
+            await peer.report()
+            devices.seen()
+            network.cut(off=False)
+            await asyncio.sleep(1.5)
+            for seen in ((await peer.report()).video, devices.seen()):
+                assert seen.intact > 8
+                assert seen.longest_gap_ms < 900
+        await call.hangup()
+        await peer.wait_over()
+
+
 @pytest.mark.parametrize("keys", ["sdes", "dtls"])
 async def test_packets_that_come_twice(tmp_path: Path, keys: Keys) -> None:
     """Each packet of the first second comes twice, which no key is lost by: reports and requests are understood."""

@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.sip.conftest import Gateway
 from tests.integration.sip.raw_calls import bridged, hang_up, up
+from tests.peer.h264 import first_macroblock
 from tests.peer.raw import VIDEO
 from tests.peer.raw_peer import RawPeer, sections
 
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SINGLE_NAL_UNITS = range(1, 24)
 """Types of NAL units that are packets by themselves; STAP-A is 24, FU-A 28 (RFC 6184 section 5.2)."""
 SPS, PPS, IDR = 7, 8, 5
+FRAGMENT = 28
 OPUS_SILENCE = b"\xf8\xff\xfe"
 MTU_PAYLOAD = 1472 - 12
 
@@ -39,6 +41,20 @@ async def test_packets_fit_the_mode(gateway: Gateway, mode: int | None) -> None:
         # The marker ends a picture, and only that (section 5.1).
         for before, after in itertools.pairwise(packets):
             assert before.marker == (before.timestamp != after.timestamp)
+
+
+async def test_each_packet_is_a_slice(gateway: Gateway) -> None:
+    """A packet that gets lost is a strip of its picture and no more: all others can be decoded, keyframes' too."""
+    async with up(gateway) as session:
+        packets = await session.peer.picture.receive(250)
+    pictures = [list(group) for _, group in itertools.groupby(packets, lambda packet: packet.timestamp)][1:-1]
+    assert not [packet for packet in packets if packet.payload[0] & 0x1F == FRAGMENT]
+    begins = [[first_macroblock(packet.payload) for packet in picture] for picture in pictures]
+    strips = [[at for at in each if at is not None] for each in begins]
+    assert max(map(len, strips)) >= 3
+    for each in strips:
+        assert each[0] == 0
+        assert each == sorted(set(each))
 
 
 async def test_payload_types_of_each_side(gateway: Gateway) -> None:
