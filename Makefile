@@ -36,6 +36,7 @@ lint: setup ## check style, types, the architecture's arrows, C and shell
 	@scripts/lint
 
 bench: setup ## measure latency, frame rates, CPU; rivals in turn with us
+	@scripts/build-pjproject --stock >/dev/null
 	@$(service) python -m tests.bench
 
 clean: ## remove what was built in this checkout (caches stay)

@@ -80,7 +80,7 @@ def _rivals_table(report: reports.Report) -> str:
 def _loss_tables(report: reports.Report) -> str:
     if not report.loss:
         return ""
-    each = "intact frames a second / frozen / added latency"
+    each = "intact frames a second (clean in all of it) / frozen / added latency"
     packets = (
         "largest packet, bytes",
         "packets a second",

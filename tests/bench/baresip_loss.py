@@ -1,57 +1,103 @@
-"""What loss does to the picture of a peer that has no NACK: Debian's baresip, called by nobody else.
+"""What loss does to the picture between us and a peer that has no NACK: Debian's baresip, called by nobody else.
 
-`scripts/as-service python -m tests.bench.baresip_loss` prints a line for each size and loss: pictures a second that we
-showed of 30, seconds without a new one (gaps above 200 ms), packets, and the machine's load.
+`scripts/as-service python -m tests.bench.baresip_loss WAY [HEIGHT [SEED…]]` (`from` or `to` baresip; 720 or 360; seeds
+5, 6 and 7) prints a line for each loss and seed: pictures a second of 30 that were shown with a stamp that can be read,
+seconds without one (gaps above 200 ms), packets, and the machine's load. The other way has a small picture.
 """
 
+import argparse
 import asyncio
 import os
+import statistics
 import tempfile
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from jibri_sip.sip.settings import Picture, SipSettings
+from tests.bench.loss import frozen_s, now_ms
 from tests.integration.sip.conftest import gateway_with
 from tests.peer import devices
 from tests.peer.baresip import Baresip
-from tests.peer.lossy import Line, LossyNetwork
+from tests.peer.lossy import Line, LossyNetwork, Way
+from tests.peer.seen import Seen
 
-_OURS = Picture(320, 180, 10, 200_000)
-"""Light: what we send is not looked at."""
-_SIZES = ((1280, 720, 1_500_000), (640, 360, 600_000))
-_LOSSES = (0.03, 0.03, 0.05)
-_SECONDS = 10
+_SIZES = {720: Picture(1280, 720, 30, 1_500_000), 360: Picture(640, 360, 30, 600_000)}
+_SMALL = Picture(320, 180, 10, 200_000)
+_LOSSES = (0.03, 0.05)
+_SEEDS = (5, 6, 7)
+_SECONDS = 16
+_SETTLE_S = 1.0
 _DELAY_MS = 20.0
 
 
-async def _measure(width: int, height: int, bitrate: int, directory: Path) -> None:
+async def _measure(ours: Picture, theirs: Picture, seeds: Sequence[int], directory: Path) -> None:
     network = LossyNetwork(directory / "network")
+    to_meet = ours is _SMALL
     async with (
-        gateway_with(SipSettings(port=0, picture=_OURS)) as gateway,
-        Baresip(directory, width=width, height=height, bitrate=bitrate, shown=(320, 180), network=network) as peer,
+        gateway_with(SipSettings(port=0, picture=ours)) as gateway,
+        Baresip(
+            directory,
+            width=theirs.width,
+            height=theirs.height,
+            fps=theirs.fps,
+            bitrate=theirs.bitrate,
+            shown=(ours.width, ours.height),
+            network=network,
+        ) as peer,
     ):
+
+        async def there() -> Seen:
+            return (await peer.report()).video
+
+        async def here() -> Seen:
+            return devices.seen()
+
         await peer.dial(gateway.uri.partition(";")[0])
         call = await gateway.take()
         await call.answer()
         await asyncio.sleep(3)
-        for loss in _LOSSES:
-            network.set("out", Line(loss=loss, delay_ms=_DELAY_MS, seed=5))
-            network.set("in", Line(loss=loss, delay_ms=_DELAY_MS, seed=6))
-            await asyncio.sleep(1)
-            devices.seen()
-            await asyncio.sleep(_SECONDS)
-            seen = devices.seen()
-            print(
-                f"{height}p, {loss:.0%} lost: {seen.intact / _SECONDS:.1f} a second, {seen.frozen_ms / 1000:.1f} s"
-                f" frozen, {network.counts('out')[0]} packets, load {os.getloadavg()[0]:.1f}"
-            )
+        name = f"{theirs.height}p from baresip" if to_meet else f"{ours.height}p to baresip"
+        await _lines(name, network, here if to_meet else there, seeds, way="out" if to_meet else "in")
         await call.hangup()
 
 
+async def _lines(
+    name: str, network: LossyNetwork, look: Callable[[], Awaitable[Seen]], seeds: Sequence[int], *, way: Way
+) -> None:
+    fps = defaultdict[float, list[float]](list)
+    for seed in seeds:
+        for loss in _LOSSES:
+            network.set("out", Line(loss=loss, delay_ms=_DELAY_MS, seed=seed))
+            network.set("in", Line(loss=loss, delay_ms=_DELAY_MS, seed=seed + 1000))
+            await asyncio.sleep(_SETTLE_S)
+            await look()
+            before, began = network.counts(way)[0], now_ms()
+            await asyncio.sleep(_SECONDS)
+            seen = await look()
+            frozen = frozen_s(seen, began, now_ms())
+            fps[loss].append(seen.intact / _SECONDS)
+            print(
+                f"{name}, {loss:.0%} lost, seed {seed}: {fps[loss][-1]:.1f} a second,"
+                f" {frozen:.1f} s frozen,"
+                f" {network.counts(way)[0] - before} packets, load {os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
+    for loss, each in fps.items():
+        print(f"{name}, {loss:.0%} lost: median {statistics.median(each):.1f} a second")
+
+
 def main() -> None:
-    """Measure all."""
-    for width, height, bitrate in _SIZES:
-        with tempfile.TemporaryDirectory() as directory:
-            asyncio.run(_measure(width, height, bitrate, Path(directory)))
+    """Measure one way."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.baresip_loss", description=__doc__)
+    parser.add_argument("way", choices=("from", "to"))
+    parser.add_argument("height", type=int, nargs="?", choices=_SIZES, default=720)
+    parser.add_argument("seeds", type=int, nargs="*", default=_SEEDS)
+    options = parser.parse_args()
+    size = _SIZES[options.height]
+    ours, theirs = (_SMALL, size) if options.way == "from" else (size, _SMALL)
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(_measure(ours, theirs, options.seeds, Path(directory)))
 
 
 if __name__ == "__main__":

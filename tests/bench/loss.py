@@ -2,7 +2,10 @@
 
 Each pair has a call both ways, 720p30 or a quarter of it, over a line with 40 ms of round trip (tests/peer/lossy.py)
 that is made worse step by step; both directions are measured at once, at the SIP endpoint with test devices.
-The two PJSIPs are those of scripts/build-pjproject, so with scripts/patches, but without jibri_sip/sip/native.
+Two pairs of PJSIPs are without us: as scripts/build-pjproject makes it, so with scripts/patches, but without
+jibri_sip/sip/native; and 2.17 as it comes (`--stock`), compiled once, with the same config_site.h. The latter
+shows damaged pictures, too: clean is what is near to what was sent in all of it, not in its stamp alone. Where the
+bitrate has been cut, coarse pictures count as damaged: there the stamps are what counts.
 """
 
 import asyncio
@@ -23,6 +26,7 @@ from jibri_sip.sip.settings import Picture, SipSettings
 from tests.peer import devices, gateway_devices
 from tests.peer.lossy import Line, LossyNetwork
 from tests.peer.measured import MeasuredPeer
+from tests.peer.other_pjsip import PEER_NATIVES, Tree, pjsip, tree_for
 from tests.peer.seen import FREEZE_MS, Seen
 
 Say = Callable[[str], None]
@@ -50,7 +54,8 @@ class Direction:
     """One way of a pair, at one loss.
 
     Attributes:
-        intact_fps: pictures a second whose stamp could be read.
+        clean_fps: pictures a second without damage.
+        intact_fps: those whose stamp could be read.
         shown_fps: all that were shown.
         frozen_s: time without an intact picture, where it was longer than FREEZE_MS.
         latency_ms_p50: from stamping to the render device.
@@ -58,6 +63,7 @@ class Direction:
         added_ms: by how much the median is above that of the same pair without loss.
     """
 
+    clean_fps: float
     intact_fps: float
     shown_fps: float
     frozen_s: float
@@ -122,7 +128,9 @@ async def gateway(picture: Picture) -> AsyncIterator[Endpoint]:
         await endpoint.close()
 
 
-def _peer(picture: Picture, *, nack: bool = False, network: LossyNetwork | None = None) -> MeasuredPeer:
+def _peer(
+    picture: Picture, *, nack: bool = False, network: LossyNetwork | None = None, tree: Tree | None = None
+) -> MeasuredPeer:
     return MeasuredPeer(
         width=picture.width,
         height=picture.height,
@@ -130,6 +138,7 @@ def _peer(picture: Picture, *, nack: bool = False, network: LossyNetwork | None 
         bitrate=picture.bitrate,
         nack=nack,
         network=network,
+        tree=tree,
     )
 
 
@@ -144,9 +153,9 @@ async def _ours(directory: Path, picture: Picture, *, nack: bool) -> AsyncIterat
 
 
 @asynccontextmanager
-async def _alone(directory: Path, picture: Picture) -> AsyncIterator[Pair]:
+async def _alone(directory: Path, picture: Picture, tree: Tree | None = None) -> AsyncIterator[Pair]:
     network = LossyNetwork(directory / "network")
-    async with _peer(picture, network=network) as callee, _peer(picture) as caller:
+    async with _peer(picture, network=network, tree=tree) as callee, _peer(picture, tree=tree) as caller:
         await caller.call(f"{callee.uri};transport=udp")
         await caller.wait_up()
         yield Pair(network, {"to_sip": _at_peer(callee), "to_meet": _at_peer(caller)}, None)
@@ -158,14 +167,15 @@ def _lines(network: LossyNetwork, loss: float, burst: float, seed: int) -> None:
     network.set("in", Line(loss=loss, burst=burst, delay_ms=_DELAY_MS, seed=seed + 1000))
 
 
-def _frozen_s(seen: Seen, began_ms: float, ended_ms: float) -> float:
-    """With the edges of the window."""
+def frozen_s(seen: Seen, began_ms: float, ended_ms: float) -> float:
+    """Seconds without an intact picture, where that was longer than FREEZE_MS; with the edges of the window."""
     first, last = seen.first_intact_ms or ended_ms, seen.last_intact_ms or ended_ms
     edges = [gap for gap in (first - began_ms, ended_ms - last) if gap > FREEZE_MS]
     return (seen.frozen_ms + sum(edges)) / 1000
 
 
-def _now_ms() -> float:
+def now_ms() -> float:
+    """CLOCK_REALTIME."""
     return time.clock_gettime(time.CLOCK_REALTIME) * 1000
 
 
@@ -175,15 +185,16 @@ async def _cell(pair: Pair, loss: float, burst: float, seed: int) -> Cell:
     _lines(pair.network, loss, burst, seed)
     for look in pair.looks.values():
         await look()
-    began = _now_ms()
+    began = now_ms()
     await asyncio.sleep(_WINDOW_S)
     ways = {}
     for way, look in pair.looks.items():
-        seen, ended = await look(), _now_ms()
+        seen, ended = await look(), now_ms()
         ways[way] = Direction(
+            clean_fps=round((seen.frames - seen.corrupt) * 1000 / (ended - began), 1),
             intact_fps=round(seen.intact * 1000 / (ended - began), 1),
             shown_fps=round(seen.frames * 1000 / (ended - began), 1),
-            frozen_s=round(_frozen_s(seen, began, ended), 1),
+            frozen_s=round(frozen_s(seen, began, ended), 1),
             latency_ms_p50=seen.latency_ms_p50,
             latency_ms_p95=seen.latency_ms_p95,
         )
@@ -197,7 +208,7 @@ async def _outage(pair: Pair) -> dict[str, float | None]:
     for look in pair.looks.values():
         await look()
     pair.network.cut(off=False)
-    over = _now_ms()
+    over = now_ms()
     await asyncio.sleep(_RECOVERY_S)
     first = {way: (await look()).first_intact_ms for way, look in pair.looks.items()}
     return {way: None if at is None else round(at - over) for way, at in first.items()}
@@ -230,6 +241,10 @@ async def _measure_pair(pair: Pair) -> PairReport:
     return report
 
 
+def _stock(directory: Path) -> Tree:
+    return tree_for(pjsip("stock"), directory.absolute() / "stock", PEER_NATIVES)
+
+
 async def measure(directory: Path, say: Say, picture: Picture) -> dict[str, Any]:
     """All pairs in turn, then what the size of packets costs.
 
@@ -238,10 +253,12 @@ async def measure(directory: Path, say: Say, picture: Picture) -> dict[str, Any]
         say: told what is done.
         picture: of both sides.
     """
+    stock = await asyncio.to_thread(_stock, directory)
     pairs = {
         "ours, peer with NACK": _ours(directory, picture, nack=True),
         "ours, peer without": _ours(directory, picture, nack=False),
-        "PJSIP alone, both sides": _alone(directory, picture),
+        "PJSIP with our patches, both sides": _alone(directory, picture),
+        "PJSIP as it comes, both sides": _alone(directory, picture, stock),
     }
     found: dict[str, Any] = {"pairs": {}, "packets": []}
     for name, opened in pairs.items():
@@ -288,7 +305,7 @@ def rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         for cell in pair["cells"]:
             burst = f", bursts of {cell['burst']:g}" if cell["burst"] else ""
             ways = (
-                f"{way['intact_fps']:g} / {way['frozen_s']:g} s / {_signed(way['added_ms'])}"
+                f"{way['intact_fps']:g} ({way['clean_fps']:g}) / {way['frozen_s']:g} s / {_signed(way['added_ms'])}"
                 for way in cell["ways"].values()
             )
             yield (name, f"{cell['loss']:.0%}{burst}", *ways)

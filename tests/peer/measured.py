@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from tests.peer.authority import Certificate
 from tests.peer.lossy import LossyNetwork
+from tests.peer.other_pjsip import Tree
 from tests.peer.seen import Seen
 
 _PR_SET_PDEATHSIG = 1
@@ -75,6 +76,7 @@ class MeasuredPeer:
         host: its address.
         prefix: of the command that starts it, to have it in another network.
         log: file for PJSIP's log.
+        tree: another build of PJSIP for it to run on.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class MeasuredPeer:
         host: str = "127.0.0.1",
         prefix: Sequence[str] = (),
         log: Path | None = None,
+        tree: Tree | None = None,
     ) -> None:
         values = {
             "--name": name,
@@ -124,6 +127,7 @@ class MeasuredPeer:
             self._arguments += [f"--tls-certificate={tls.file}", f"--tls-key={tls.key}"]
         self._arguments += [f"--{flag}" for flag, wanted in (("sips", sips), ("nack", nack), ("ice", ice)) if wanted]
         self._network = network
+        self._tree = tree
         if authorities is not None:
             self._arguments.append(f"--tls-authorities={authorities}")
         if log is not None:
@@ -158,7 +162,11 @@ class MeasuredPeer:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 20,
-            env={**os.environ, **(self._network.environment if self._network else {})},
+            cwd=self._tree.directory if self._tree else None,
+            env={
+                **(self._tree.environment if self._tree else os.environ),
+                **(self._network.environment if self._network else {}),
+            },
             preexec_fn=_die_with_parent,
         )
         self._reader = asyncio.create_task(self._read())

@@ -1,30 +1,26 @@
 """PJSIP built with AddressSanitizer, under the torture and the fuzzer: nothing is read or written beside its memory."""
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-_TESTS = ("test_pjsip_defects.py", "test_torture.py", "test_delayed_offer.py")
-_NOT = "long or never_comes or as_fast"
-_NATIVES = (
-    ("jibri_sip/sip/build.py",),
-    ("-m", "virtual_devices.native.build"),
-    ("-m", "tests.peer.native.build"),
+from tests.peer.other_pjsip import OUR_NATIVES, PEER_NATIVES, pjsip, tree_for
+
+_TESTS = (
+    "test_pjsip_defects.py",
+    "test_torture.py",
+    "test_delayed_offer.py",
+    "test_encryption.py",
+    "test_names.py",
+    "test_sizes.py",
+    "test_turn.py::test_router_gets_another_address",
+    "test_turn.py::test_stun_server_lost_and_back",
 )
+_NOT = "long or never_comes or as_fast or before_the_keys"
+"""What takes long, or preloads a library of its own."""
 _REPORT = 99
-
-
-def sanitized_pjsip() -> Path:
-    """Where that build is; `make test-all` has made it."""
-    output = subprocess.run(
-        [ROOT / "scripts/build-pjproject", "--sanitized"], stdout=subprocess.PIPE, text=True, check=True, timeout=3000
-    )
-    return Path(output.stdout.strip())
 
 
 def preloaded() -> str:
@@ -39,13 +35,8 @@ def preloaded() -> str:
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A copy of this checkout whose native parts belong to that build, and the environment for programs in it."""
-    pjsip = sanitized_pjsip()
-    copy = tmp_path_factory.mktemp("sanitized") / "tree"
-    left_out = shutil.ignore_patterns(".git", ".venv", "build", "*.so", "*.key", "__pycache__", ".*_cache", "packer")
-    shutil.copytree(ROOT, copy, ignore=left_out)
-    environment = {**os.environ, "PYTHONPATH": f"{copy}:{pjsip / 'python'}"}
-    for native in _NATIVES:
-        subprocess.run([sys.executable, *native, pjsip], cwd=copy, env=environment, check=True)
+    made = tree_for(pjsip("sanitized"), tmp_path_factory.mktemp("sanitized") / "tree", (*OUR_NATIVES, *PEER_NATIVES))
+    copy = made.directory
     # pjsua2 deletes objects of SWIG's subclasses as what they are to it, which frees them all the same.
     options = {
         "detect_leaks": 0,
@@ -55,7 +46,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
         "log_path": copy.parent / "report",
     }
     return copy, {
-        **environment,
+        **made.environment,
         "LD_PRELOAD": preloaded(),
         "ASAN_OPTIONS": ":".join(f"{name}={value}" for name, value in options.items()),
     }

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LARGEST 2048
+#define LARGEST 8192
 #define MAGIC "\0lossy\0"
 
 enum way { OUT, IN, WAYS };
