@@ -1,5 +1,5 @@
 /*
- * The gateway's agent in the meeting's page: with the signs beside it the only JavaScript of the gateway, and all
+ * The gateway's agent in the meeting's page: with what is beside it the only JavaScript of the gateway, and all
  * that it knows of Jitsi Meet's page. Chrome runs it in every document before the document's own scripts.
  *
  * It listens and presses one button; it changes nothing that the page does. What it uses of the page:

@@ -17,6 +17,15 @@ _SIGNS = """
     const host = document.getElementById('jibri-sip-signs');
     return host ? [...host.shadowRoot.querySelectorAll('svg')].map(sign => sign.parentElement.textContent) : [];
 """
+_FADE_IN = """
+    const style = document.createElement('style');
+    style.textContent = '@keyframes fade { to { opacity: 1 } }'
+        + '.animatedFadeIn { opacity: 0; animation: fade 9s forwards }';
+    document.head.append(style);
+    document.getElementById('edge').className = 'animatedFadeIn';
+    const { animationName, opacity } = getComputedStyle(document.getElementById('edge'));
+    return [ animationName, opacity ];
+"""
 HOSTILE_ROOMS = [
     "a/b",
     "..%2f..",
@@ -98,6 +107,12 @@ def test_settings_arrive_as_they_were_given(page: MeetingPage, site: Site) -> No
     assert given["config.lobby.x"] == tricky["lobby.x"]
     assert given["config.disableAEC"] is True
     assert "config.prejoinConfig.enabled" not in given
+
+
+def test_pictures_are_not_faded_in(page: MeetingPage, site: Site) -> None:
+    """Jitsi Meet's fade, which costs with every picture after it, too, does not take place."""
+    page.join(visit(site), 10)
+    assert script(page, _FADE_IN) == ["none", "1"]
 
 
 def test_password_is_used_when_asked_for(page: MeetingPage, site: Site) -> None:
