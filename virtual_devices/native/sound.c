@@ -4,13 +4,17 @@
  * on with silence when the daemon is gone. Pulse's null sinks run by the same CLOCK_MONOTONIC, so
  * that nothing drifts; what jitter makes too old is thrown away, oldest first.
  */
+#define _GNU_SOURCE
 #include "sound.h"
+
 #include "clock.h"
 #include "devices.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <pulse/pulseaudio.h>
 
@@ -25,6 +29,7 @@
 #define NO_GAP_NS (10 * NS_PER_S)             /* which is this */
 #define SETTLE_NS (2 * NS_PER_S)              /* what was not needed for so long is not needed */
 #define IDLE_NS (200 * NS_PER_MS)             /* nobody takes sound any more */
+#define SOUND_NICE (-10)                      /* as Chrome has it for its threads of sound */
 
 struct sound {
     pa_threaded_mainloop *loop; /* its lock guards all below */
@@ -38,6 +43,11 @@ struct sound {
     uint64_t settled_ns, taken_ns, gap_ns;
     struct sound_stats stats;
 };
+
+void sound_first(const char *thread) {
+    pthread_setname_np(pthread_self(), thread);
+    setpriority(PRIO_PROCESS, 0, SOUND_NICE); /* of this thread alone */
+}
 
 /* ---- captured sound ---- */
 
@@ -197,6 +207,8 @@ static bool connect_streams(struct sound *sound) {
 static void on_context_state(pa_context *context, void *data) {
     struct sound *sound = data;
     const pa_context_state_t state = pa_context_get_state(context);
+    if (state == PA_CONTEXT_READY)
+        sound_first("sound-server");
     if (state == PA_CONTEXT_FAILED || state == PA_CONTEXT_TERMINATED ||
         (state == PA_CONTEXT_READY && !connect_streams(sound))) {
         sound->stats.lost = 1;

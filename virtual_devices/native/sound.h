@@ -11,6 +11,10 @@
 
 struct sound;
 
+/* Names the calling thread, and has it run before others where the process may (RLIMIT_NICE): sound needs little of a
+ * processor that has too much to do, but needs it in time, and pictures can wait. */
+void sound_first(const char *thread);
+
 /* The oldest captured samples; false, and silence, when there are not that many. Never waits. */
 bool sound_capture(struct sound *sound, int16_t *samples, size_t count);
 /* Gives samples to be played. Never waits. */

@@ -88,6 +88,7 @@ static void *run_clock(void *data) {
     struct stream *stream = data;
     pj_thread_desc descriptor;
     pj_thread_t *thread;
+    sound_first(DEVICE_NAME);
     pj_bzero(descriptor, sizeof descriptor);
     pj_thread_register(DEVICE_NAME, descriptor, &thread);
     const uint64_t interval_ns = stream->samples * NS_PER_S / SOUND_RATE;
