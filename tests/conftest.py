@@ -8,8 +8,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# How long one example takes says more of the machine than of the code.
-hypothesis.settings.register_profile("any machine", deadline=None)
+# How long examples take says more of the machine than of the code.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("any machine")
 
 SHARES = ("light", "heavy", "alone")

@@ -218,7 +218,7 @@ class MeasuredPeer:
             raise PeerError(f"{command}: {reply['error']}")
         return reply
 
-    async def wait_for(self, event: str, *, timeout_s: float = 10.0, **values: Any) -> dict[str, Any]:
+    async def wait_for(self, event: str, *, timeout_s: float = 20.0, **values: Any) -> dict[str, Any]:
         """The next event of this name with these values; earlier ones are dropped.
 
         Raises:
@@ -257,11 +257,11 @@ class MeasuredPeer:
         """Hang up, cancel or refuse the call."""
         await self._do("hangup", code=code)
 
-    async def wait_up(self, timeout_s: float = 10.0) -> dict[str, Any]:
+    async def wait_up(self, timeout_s: float = 20.0) -> dict[str, Any]:
         """Wait until the call is set up."""
         return await self.wait_for("state", state="CONFIRMED", timeout_s=timeout_s)
 
-    async def wait_over(self, timeout_s: float = 10.0) -> dict[str, Any]:
+    async def wait_over(self, timeout_s: float = 20.0) -> dict[str, Any]:
         """Wait until the call is over; its `code` and `reason`."""
         return await self.wait_for("state", state="DISCONNECTED", timeout_s=timeout_s)
 

@@ -88,7 +88,7 @@ class RtpSocket(asyncio.DatagramProtocol):
         self._sequence += 1
         self._transport.sendto(head + payload, (self._host, port))
 
-    async def receive(self, count: int, *, timeout_s: float = 5.0) -> list[Packet]:
+    async def receive(self, count: int, *, timeout_s: float = 15.0) -> list[Packet]:
         """Wait until `count` packets have come, and return all that came.
 
         Raises:

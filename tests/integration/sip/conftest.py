@@ -16,7 +16,7 @@ from tests.peer.measured import MeasuredPeer
 from tests.peer.pcmu import PcmuSocket
 from tests.peer.raw import AUDIO, RawCaller, sdp
 
-SOON_S = 10.0
+SOON_S = 20.0
 ANY_PORT = SipSettings(port=0)
 
 

@@ -25,7 +25,7 @@ from tests.peer.seen import Seen
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PEER_HZ = 660.0
-SOON_S = 10.0
+SOON_S = 20.0
 SMALL: dict[str, Any] = {"width": 320, "height": 180, "fps": 10, "bitrate": 200_000}
 Keys = Literal["sdes", "dtls"]
 

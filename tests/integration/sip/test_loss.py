@@ -122,6 +122,7 @@ async def test_lossy_line(tmp_path: Path, srtp: Srtp, keys: Keys) -> None:
         await obeys(call, peer)
 
 
+@pytest.mark.alone
 async def test_one_picture_lost(tmp_path: Path) -> None:
     """Without NACK one keyframe mends it, asked for at once: no second is lost, each way."""
     network = LossyNetwork(tmp_path / "network")
