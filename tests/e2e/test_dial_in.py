@@ -75,7 +75,10 @@ async def test_picture_and_sound_both_ways(alice: Participant, gateway: RunningG
         lambda now: PEER in now.video and now.video[PEER].intact >= FRAMES and now.audio[PEER][PEER_HZ] > LOUD,
         "picture and sound of the peer",
     )
-    assert (report.video[PEER].width, report.video[PEER].height) == (1280, 720)
+    # 1280x720, of which WebRTC takes a part on a busy machine.
+    width, height = report.video[PEER].width, report.video[PEER].height
+    assert width >= 640
+    assert width * 9 == height * 16
     assert report.audio[PEER][ALICE_HZ] < LOUD / 2, "alice hears herself"
     assert (await peer.report(PEER_HZ)).tones[PEER_HZ] < LOUD / 2, "the peer hears itself"
     await assert_seen_from_outside(gateway)
