@@ -138,6 +138,7 @@ class Conference:
             [jingle.VIDEO_CODECS[name] for name in options.video_codecs],
             jingle.Bitrates(options.start_bitrate, options.min_bitrate, options.max_bitrate),
             [endpoint.offered],
+            names_bridge=bool(options.web_app),
         )
         await self._focus.send_jingle(self._room, endpoint.nick, offer)
 
