@@ -6,8 +6,6 @@ and records what it hears to another; linphonec reads its commands from standard
 
 import array
 import asyncio
-import ctypes
-import signal
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,11 +21,6 @@ _RATE_AT = slice(24, 28)
 _CHANNELS_AT = slice(22, 24)
 _START_S = 20.0
 _STOP_S = 5.0
-_PR_SET_PDEATHSIG = 1
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Linphone:
@@ -63,17 +56,12 @@ class Linphone:
         """Start it; it takes calls on return."""
         config = await asyncio.to_thread(self._write_config)
         self._process = await asyncio.create_subprocess_exec(
-            "linphonec",
+            *("setpriv", "--pdeathsig", "KILL", "linphonec", "-V", "-S", "-c", str(config)),
             *(["-a"] if self._auto_answer else []),
-            "-V",
-            "-S",
-            "-c",
-            str(config),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env={**instance_env(self._work_dir), "HOME": str(self._work_dir)},
-            preexec_fn=_die_with_parent,
         )
         self._reader = asyncio.create_task(self._read())
         self.tell("soundcard use files")
