@@ -129,6 +129,7 @@ class Agent:
             "report": self._report,
             "still": self._still,
             "say": self._say,
+            "loudest": self._loudest,
             "time-bursts": self._time_bursts,
             "count-gaps": self._count_gaps,
             "gaps": self._gaps,
@@ -325,6 +326,10 @@ class Agent:
     def _say(self, command: Json) -> Json:
         devices.say(float(command["hz"]), float(command.get("amplitude", 0.3)), rhythm=command.get("rhythm", "steady"))
         return {}
+
+    def _loudest(self, command: Json) -> Json:
+        amplitude, ms_ago = devices.loudest(float(command["hz"]), int(command["ms"]))
+        return {"amplitude": amplitude, "ms_ago": ms_ago}
 
     def _time_bursts(self, command: Json) -> Json:
         devices.time_bursts(float(command["hz"]))

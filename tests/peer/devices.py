@@ -42,6 +42,12 @@ def heard(hz: float, ms: int = 500) -> float:
     return float(lib.peer_heard(hz, ms))
 
 
+def loudest(hz: float, ms: int) -> tuple[float, int]:
+    """Amplitude of a tone, 0 to 1, in the 50 ms of the last `ms` (at most 30 s) in which it was loudest; ms ago."""
+    ago = ffi.new("unsigned *")
+    return float(lib.peer_loudest(hz, ms, ago)), int(ago[0])
+
+
 def peak(ms: int = 500) -> float:
     """Loudest sample of the last `ms`, 0 to 1."""
     return float(lib.peer_peak(ms))

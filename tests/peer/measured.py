@@ -284,6 +284,11 @@ class MeasuredPeer:
         """Sound another tone: steady, or in `bursts` or `syllables` (devices.Rhythm)."""
         await self._do("say", hz=hz, amplitude=amplitude, rhythm=rhythm)
 
+    async def loudest(self, hz: float, ms: int) -> tuple[float, int]:
+        """Amplitude of a tone in the loudest 50 ms of the last `ms` (at most 30 s), 0 to 1, and its age in ms."""
+        reply = await self._do("loudest", hz=hz, ms=ms)
+        return float(reply["amplitude"]), int(reply["ms_ago"])
+
     async def time_bursts(self, hz: float) -> None:
         """Begin to time the bursts of a tone."""
         await self._do("time-bursts", hz=hz)

@@ -19,6 +19,8 @@
 #define BURST_AT 0.05 /* amplitude from which a burst is heard */
 #define BURST_LOG 256
 #define MAX_FRAME 9600 /* samples: 200 ms */
+#define BLOCK (BLOCK_MS * (RATE / 1000))
+#define RING (RATE * PEER_MEMORY_S)
 
 struct stream {
     pjmedia_aud_stream base;
@@ -42,7 +44,7 @@ static struct {
     double hz, amplitude, phase;
     int rhythm;
 } saying;
-static pj_int16_t heard[RATE]; /* the last second */
+static pj_int16_t heard[RING];
 static unsigned heard_at;
 static struct {
     double hz, delays[BURST_LOG];
@@ -62,7 +64,7 @@ static double level(double hz, unsigned end, unsigned count) {
     unsigned n;
 
     for (n = 0; n < count; ++n) {
-        double next = heard[(end + RATE - count + n) % RATE] + coefficient * last - before;
+        double next = heard[(end + RING - count + n) % RING] + coefficient * last - before;
 
         before = last;
         last = next;
@@ -124,7 +126,7 @@ static void hear(const pj_int16_t *samples, unsigned count) {
     pthread_mutex_lock(&lock);
     for (n = 0; n < count; ++n) {
         heard[heard_at] = samples[n];
-        heard_at = (heard_at + 1) % RATE;
+        heard_at = (heard_at + 1) % RING;
     }
     note_burst(count);
     note_gap(count);
@@ -297,24 +299,42 @@ void peer_say(double hz, double amplitude, int rhythm) {
 }
 
 double peer_heard(double hz, unsigned ms) {
-    unsigned blocks = PJ_MAX(PJ_MIN(ms, 1000) / BLOCK_MS, 1), count = BLOCK_MS * (RATE / 1000), n;
+    unsigned blocks = PJ_MAX(PJ_MIN(ms, PEER_MEMORY_S * 1000) / BLOCK_MS, 1), n;
     double sum = 0;
 
     /* The tone jumps in phase where a jitter buffer skipped: over all of it, it would cancel itself out. */
     pthread_mutex_lock(&lock);
     for (n = 0; n < blocks; ++n)
-        sum += level(hz, (heard_at + RATE - n * count) % RATE, count);
+        sum += level(hz, (heard_at + RING - n * BLOCK) % RING, BLOCK);
     pthread_mutex_unlock(&lock);
     return sum / blocks;
 }
 
+double peer_loudest(double hz, unsigned ms, unsigned *ms_ago) {
+    unsigned blocks = PJ_MIN(ms, PEER_MEMORY_S * 1000) / BLOCK_MS, n;
+    double loudest = 0;
+
+    *ms_ago = 0;
+    pthread_mutex_lock(&lock);
+    for (n = 0; n < blocks; ++n) {
+        double now = level(hz, (heard_at + RING - n * BLOCK) % RING, BLOCK);
+
+        if (now > loudest) {
+            loudest = now;
+            *ms_ago = n * BLOCK_MS;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return loudest;
+}
+
 double peer_peak(unsigned ms) {
-    unsigned count = PJ_MIN(ms, 1000) * (RATE / 1000), n;
+    unsigned count = PJ_MIN(ms, PEER_MEMORY_S * 1000) * (RATE / 1000), n;
     int peak = 0;
 
     pthread_mutex_lock(&lock);
     for (n = 0; n < count; ++n) {
-        int sample = heard[(heard_at + RATE - count + n) % RATE];
+        int sample = heard[(heard_at + RING - count + n) % RING];
 
         peak = PJ_MAX(peak, sample < 0 ? -sample : sample);
     }

@@ -24,6 +24,7 @@ _DECLARATIONS = """
     int peer_still(uint8_t *buffer, unsigned size, unsigned timeout_ms, unsigned *width, unsigned *height);
     void peer_say(double hz, double amplitude, int rhythm);
     double peer_heard(double hz, unsigned ms);
+    double peer_loudest(double hz, unsigned ms, unsigned *ms_ago);
     double peer_peak(unsigned ms);
     void peer_count_gaps(double hz, double least);
     double peer_take_gaps(void);

@@ -2,7 +2,7 @@
  * Test devices for PJMEDIA: what a SIP peer shows and says, and how it judges what it sees and hears.
  *
  * Driver "peer". Video: "stamped-source" (capture) draws stamp.h's stamp over a moving picture, "stamp-reader" (render)
- * reads it, "void" (render) takes anything. Audio: "tone" plays a sine into the call and keeps the last second heard.
+ * reads it, "void" (render) takes anything. Audio: "tone" plays a sine into the call and keeps what was heard last.
  */
 #ifndef PEER_H
 #define PEER_H
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define PEER_DRIVER "peer"
+#define PEER_MEMORY_S 30 /* for so long it is known what was heard */
 
 /* One picture that the reader saw for the first time. */
 struct peer_frame {
@@ -39,8 +40,11 @@ enum { PEER_STEADY, PEER_BURSTS, PEER_SYLLABLES };
 /* What to say: a sine of `hz` at `amplitude` of full scale. */
 void peer_say(double hz, double amplitude, int rhythm);
 
-/* Amplitude of `hz` in the last `ms` (at most 1000) that were heard, 0 to 1. */
+/* Amplitude of `hz` in the last `ms` (at most PEER_MEMORY_S) that were heard, 0 to 1. */
 double peer_heard(double hz, unsigned ms);
+
+/* Amplitude of `hz` in the 50 ms of that time in which it was loudest, 0 to 1, and how long ago these ended. */
+double peer_loudest(double hz, unsigned ms, unsigned *ms_ago);
 
 /* Loudest sample of that time, 0 to 1. */
 double peer_peak(unsigned ms);
