@@ -7,6 +7,8 @@ import socket
 from collections.abc import Mapping
 from typing import Self
 
+from tests.peer.ports import udp_socket
+
 _TIMEOUT_S = 10.0
 _FINAL = 200
 _LONG_NAMES = {
@@ -51,8 +53,8 @@ class RawCaller(asyncio.DatagramProtocol):
     async def __aenter__(self) -> Self:
         """Open the socket."""
         loop = asyncio.get_running_loop()
-        where = None if self._sock is not None else (self._host, 0)
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=where, sock=self._sock)
+        sock = self._sock or udp_socket(self._host)
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=sock)
         host, port = self._transport.get_extra_info("sockname")[:2]
         self.local = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return self
