@@ -114,6 +114,26 @@ def test_the_proxy_where_there_are_two(tmp_path: Path, settings: str, proxied: b
     assert (tmp_path / "units/jibri-sip@.service.d/50-proxy.conf").exists() == proxied
 
 
+@pytest.mark.parametrize(
+    ("setting", "times"),
+    [("=1", None), ("=1.5", None), ("=20", 20), ("=2.5", 2), ("=x", None), ("=08", None), ("=", None)],
+)
+def test_systemd_has_the_machines_patience(tmp_path: Path, setting: str, times: int | None) -> None:
+    """On an emulated machine minutes pass until Python is there and could ask systemd for more time."""
+    (tmp_path / "machine.conf").write_text(f"JIBRI_SIP_PATIENCE{setting}\n")
+    text = (ROOTFS / "usr/lib/systemd/system-generators/jibri-sip-instances").read_text()
+    generator = tmp_path / "generator"
+    generator.write_text(text.replace("/etc/jibri-sip", str(tmp_path)))
+    assert run("sh", generator, tmp_path / "units", tmp_path / "early", tmp_path / "late").returncode == 0
+    usual = re.search(r"^TimeoutStartSec=(\d+)$", (SYSTEM / "jibri-sip@.service").read_text(), re.MULTILINE)
+    assert usual is not None
+    for unit in ("jibri-sip@", "user@"):
+        stretched = tmp_path / "units" / f"{unit}.service.d" / "50-patience.conf"
+        assert stretched.exists() == (times is not None)
+        if times is not None:
+            assert stretched.read_text() == f"[Service]\nTimeoutStartSec={int(usual.group(1)) * times}\n"
+
+
 def test_settings_of_the_machine_are_the_defaults() -> None:
     """machine.conf as shipped says what the unit falls back to."""
     settings = (ROOTFS / "usr/share/jibri-sip/machine.conf").read_text()
