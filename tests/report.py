@@ -103,7 +103,8 @@ class Audio:
 
     Attributes:
         codec: on the SIP leg.
-        tone_heard: whether the other side's tone was.
+        tone_heard: whether the other side's tone was, for most of the time.
+        tone_share: for which share of it.
         latency_ms: of tone bursts, the whole way from one far end to the other.
         gateway_latency_ms: the gateway's share: of tone bursts, from RTP packet to RTP packet (PCMU on the SIP leg,
             Opus at the SFU).
@@ -111,6 +112,7 @@ class Audio:
 
     codec: str | None = None
     tone_heard: bool | None = None
+    tone_share: float | None = None
     latency_ms: Percentiles = field(default_factory=Percentiles)
     gateway_latency_ms: Percentiles = field(default_factory=Percentiles)
 
@@ -230,7 +232,10 @@ def _percent(share: float | None) -> str:
 
 
 def _heard(audio: Audio) -> str:
-    return "-" if audio.tone_heard is None else f"{audio.codec or '?'}, tone {'' if audio.tone_heard else 'not '}heard"
+    if audio.tone_heard is None:
+        return "-"
+    share = "" if audio.tone_share is None else f" {_percent(audio.tone_share)} of the time"
+    return f"{audio.codec or '?'}, tone {'' if audio.tone_heard else 'not '}heard{share}"
 
 
 _PICTURE_ROWS: tuple[tuple[str, Callable[[Video], str]], ...] = (

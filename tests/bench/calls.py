@@ -128,13 +128,14 @@ def _picture_in_meeting(report: ParticipantReport, codec: str) -> Video:
 
 def _sound_at_peer(delays_ms: Sequence[float], codec: str) -> Audio:
     """Only bursts of the right tone are timed, so that one of them proves that it was heard."""
-    return Audio(codec, bool(delays_ms), Percentiles.of(delays_ms))
+    return Audio(codec, bool(delays_ms), latency_ms=Percentiles.of(delays_ms))
 
 
 def _sound_in_meeting(report: ParticipantReport, codec: str) -> Audio:
     delays = next(iter(report.bursts.values()))
     heard = any(PEER_HZ in first for first in report.first_heard_ms.values())
-    return Audio(codec, heard, Percentiles(delays.latency_p50_ms, delays.latency_p95_ms).rounded())
+    latency = Percentiles(delays.latency_p50_ms, delays.latency_p95_ms).rounded()
+    return Audio(codec, heard, latency_ms=latency)
 
 
 def _share(part: int, whole: int) -> float:

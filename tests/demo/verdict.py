@@ -9,8 +9,8 @@ from tests.report import Audio, Direction, Percentiles, Report, Video
 
 MIN_FPS = 5.0
 """Fewer pictures a second are no moving picture, however loaded the machine is."""
-MIN_TONE = 0.05
-"""Amplitude of a tone that counts as heard; it is sent with 0.3."""
+MIN_TONE = 0.5
+"""Share of the time in which a tone is there, for sound to count as arrived, however loaded the machine is."""
 
 
 def seen_by_baresip(report: BaresipReport, session: Mapping[str, Any], tone_hz: float) -> Direction:
@@ -25,7 +25,7 @@ def seen_by_baresip(report: BaresipReport, session: Mapping[str, Any], tone_hz: 
             intact=round(seen.intact / seen.frames, 3) if seen.frames else None,
             latency_ms=Percentiles(_rounded(seen.latency_ms_p50), _rounded(seen.latency_ms_p95)),
         ),
-        audio=Audio(codec=_codec(session, "audio"), tone_heard=report.tones[tone_hz] >= MIN_TONE),
+        audio=_audio(session, report.heard[tone_hz]),
     )
 
 
@@ -34,7 +34,7 @@ def seen_by_participant(report: ParticipantReport, session: Mapping[str, Any], n
 
     There is no latency: baresip plays a film, whose stamps tell when it was made.
     """
-    seen, heard = report.video.get(name), report.audio.get(name, {})
+    seen, heard = report.video.get(name), report.heard.get(name, {})
     video = Video(codec=_codec(session, "video"))
     if seen is not None:
         video = Video(
@@ -44,7 +44,7 @@ def seen_by_participant(report: ParticipantReport, session: Mapping[str, Any], n
             fps=round(seen.fps, 1),
             intact=round(1 - seen.unreadable / seen.frames, 3) if seen.frames else None,
         )
-    return Direction(video, Audio(codec=_codec(session, "audio"), tone_heard=heard.get(tone_hz, 0.0) >= MIN_TONE))
+    return Direction(video, _audio(session, heard.get(tone_hz, 0.0)))
 
 
 def missing(report: Report) -> list[str]:
@@ -70,7 +70,13 @@ def _silence(audio: Audio) -> str:
     """What there was in place of the tone; empty where it was heard."""
     if audio.codec is None:
         return "no audio was agreed on"
-    return "" if audio.tone_heard else f"{audio.codec} was agreed on, and the tone was not heard"
+    if audio.tone_heard:
+        return ""
+    return f"{audio.codec} was agreed on, and the tone was heard {audio.tone_share:.0%} of the time"
+
+
+def _audio(session: Mapping[str, Any], share: float) -> Audio:
+    return Audio(codec=_codec(session, "audio"), tone_heard=share >= MIN_TONE, tone_share=round(share, 3))
 
 
 def _codec(session: Mapping[str, Any], media: str) -> str | None:

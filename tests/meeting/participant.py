@@ -137,6 +137,7 @@ class ParticipantReport:
     Attributes:
         video: by display name (endpoint id for those without one).
         audio: by display name, the amplitude (0 to 1) of each of `TONES_HZ`, now.
+        heard: by display name and tone, the share of the time since the last reset in which it was above 0.02.
         first_heard_ms: by display name and tone, CLOCK_REALTIME when it was first above 0.02, ms, within 0.1 s.
         bursts: by display name.
         members: how many are in the room, oneself included.
@@ -144,6 +145,7 @@ class ParticipantReport:
 
     video: Mapping[str, VideoSeen]
     audio: Mapping[str, Mapping[int, float]]
+    heard: Mapping[str, Mapping[int, float]]
     first_heard_ms: Mapping[str, Mapping[int, float]]
     bursts: Mapping[str, BurstsHeard]
     members: int
@@ -359,6 +361,7 @@ class Participant:
         return ParticipantReport(
             video={name: VideoSeen(**seen) for name, seen in values["video"].items()},
             audio={name: by_tone(levels) for name, levels in values["audio"].items()},
+            heard={name: by_tone(shares) for name, shares in values["heard"].items()},
             first_heard_ms={name: by_tone(first) for name, first in values["first_heard_ms"].items()},
             bursts={name: BurstsHeard(**heard) for name, heard in values["bursts"].items()},
             members=values["members"],

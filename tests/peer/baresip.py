@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,10 @@ from virtual_devices.processes import ChildProcess, instance_env, wait_until
 _RATE = 48000
 _CHANNELS = 2
 _BLOCK = _RATE // 20
+_FRAME = 2 * _CHANNELS
 _WAV_HEADER = 44
+_JUST_NOW = 10  # blocks: 500 ms
+_HEARD = 0.02  # foreign tones leak less
 _MODULES = "/usr/lib/baresip/modules"
 _START_S = 10.0
 _COMMAND_S = 5.0
@@ -37,15 +40,29 @@ _COMMAND_S = 5.0
 
 @dataclass(frozen=True)
 class BaresipReport:
-    """What baresip showed since the last report, and heard just now.
+    """What baresip showed and heard since the last report.
 
     Attributes:
         video: the pictures on its display.
         tones: amplitude of each tone asked for in the last 500 ms, 0 to 1.
+        heard: share of the time since the last report in which each tone asked for was above 0.02.
     """
 
     video: Seen
     tones: Mapping[float, float]
+    heard: Mapping[float, float]
+
+
+def _last_blocks(data: bytes, count: int) -> list[tones.Samples]:
+    """One channel of the last blocks of a recording, oldest first; fewer where it is shorter."""
+    samples: tones.Samples = array.array("h")
+    samples.frombytes(data[-count * _BLOCK * _FRAME :])
+    samples = samples[::_CHANNELS]
+    return [samples[start : start + _BLOCK] for start in range(len(samples) % _BLOCK, len(samples), _BLOCK)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(len(values), 1)
 
 
 class BaresipError(Exception):
@@ -99,6 +116,7 @@ class Baresip:
         self._control_port = free_port()
         self._display = Display(work_dir, Canvas(*shown))
         self._frames: list[Frame] = []
+        self._heard_until: dict[Path | None, int] = {}  # octets of each recording
         self._process: ChildProcess | None = None
         self._reader: ChildProcess | None = None
         self._control: asyncio.StreamWriter | None = None
@@ -246,22 +264,24 @@ class Baresip:
                     return event
 
     async def report(self, *hertz: float) -> BaresipReport:
-        """What was shown since the last report, and how loud each of `hertz` was just now."""
+        """What was shown since the last report, and how loud each of `hertz` was."""
         frames, self._frames = self._frames, []
-        heard = await asyncio.to_thread(self._heard, hertz)
-        return BaresipReport(add_up(frames), heard)
+        tones_, heard = await asyncio.to_thread(self._sound, hertz)
+        return BaresipReport(add_up(frames), tones_, heard)
 
-    def _heard(self, hertz: tuple[float, ...]) -> dict[float, float]:
-        recordings = sorted(self._work_dir.glob("dump-*-dec.wav"))
-        samples: tones.Samples = array.array("h")
-        if recordings:
-            data = recordings[-1].read_bytes()[_WAV_HEADER:]
-            frame = 2 * _CHANNELS
-            whole = data[: len(data) // frame * frame][-_RATE // 2 * frame :]
-            samples.frombytes(whole)
-            samples = samples[::_CHANNELS]
-        blocks = [samples[start : start + _BLOCK] for start in range(0, len(samples) - _BLOCK + 1, _BLOCK)]
-        return {hz: sum(tones.level(block, hz) for block in blocks) / max(len(blocks), 1) for hz in hertz}
+    def _sound(self, hertz: tuple[float, ...]) -> tuple[dict[float, float], dict[float, float]]:
+        """How loud each tone was just now, and in which share of the time since this was last asked."""
+        recording = max(self._work_dir.glob("dump-*-dec.wav"), default=None)
+        data = recording.read_bytes()[_WAV_HEADER:] if recording else b""
+        begin, end = self._heard_until.get(recording, 0), len(data) // _FRAME * _FRAME
+        self._heard_until[recording] = end
+        since = (end - begin) // _FRAME // _BLOCK
+        blocks = _last_blocks(data[:end], max(since, _JUST_NOW))
+        levels = {hz: [tones.level(block, hz) for block in blocks] for hz in hertz}
+        return (
+            {hz: _mean(found[-_JUST_NOW:]) for hz, found in levels.items()},
+            {hz: _mean([level > _HEARD for level in found[len(found) - since :]]) for hz, found in levels.items()},
+        )
 
     async def still(self, path: Path) -> None:
         """Write what its display shows to a PNG file."""

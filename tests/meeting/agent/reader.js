@@ -24,6 +24,8 @@ globalThis.Reader = (() => {
         }
     };
 
+    const freshMoments = () => ({ moments: 0, loudMoments: {} });
+
     const freshCounts = () => ({ since: Stamp.now(), frames: 0, intact: 0, unreadable: 0, repeated: 0, lost: 0, freezes: 0,
         latencies: [] });
 
@@ -92,7 +94,8 @@ globalThis.Reader = (() => {
         const analyser = new AnalyserNode(context, { fftSize: SAMPLES });
 
         context.createMediaStreamSource(new MediaStream([ track ])).connect(analyser);
-        Object.assign(heard, { levels: {}, firstAt: {}, latencies: [], samples: new Float32Array(SAMPLES), analyser });
+        Object.assign(heard, { levels: {}, firstAt: {}, latencies: [], samples: new Float32Array(SAMPLES), analyser },
+            freshMoments());
         bursts && watchBursts(track, heard);
     }
 
@@ -131,10 +134,12 @@ globalThis.Reader = (() => {
 
     function listen(heard) {
         heard.analyser.getFloatTimeDomainData(heard.samples);
+        heard.moments++;
         for (const hz of listenHz) {
             const level = Stamp.toneLevel(heard.samples, hz, context.sampleRate);
 
             heard.levels[hz] = level;
+            heard.loudMoments[hz] = (heard.loudMoments[hz] ?? 0) + (level > HEARD ? 1 : 0);
             if (level > HEARD) {
                 heard.firstAt[hz] ??= Stamp.now();
             }
@@ -189,9 +194,15 @@ globalThis.Reader = (() => {
         return { heard: sorted.length, latency_p50_ms: percentile(sorted, 0.5), latency_p95_ms: percentile(sorted, 0.95) };
     }
 
+    /** In which share of the moments that were listened to each tone was heard. */
+    function shares({ moments, loudMoments }) {
+        return Object.fromEntries(Object.entries(loudMoments).map(([ hz, loud ]) => [ hz, loud / moments ]));
+    }
+
     /** What of every participant was seen since the last reset and is heard now, and how many there are. */
     function report(reset) {
-        const result = { video: {}, audio: {}, first_heard_ms: {}, bursts: {}, members: members().length + 1 };
+        const result = { video: {}, audio: {}, heard: {}, first_heard_ms: {}, bursts: {},
+            members: members().length + 1 };
 
         for (const found of watched.values()) {
             const name = found.member.getDisplayName() || found.member.getId();
@@ -201,9 +212,10 @@ globalThis.Reader = (() => {
                 reset && Object.assign(found, freshCounts());
             } else {
                 result.audio[name] = found.levels;
+                result.heard[name] = shares(found);
                 result.first_heard_ms[name] = found.firstAt;
                 result.bursts[name] = describeBursts(found);
-                reset && (found.latencies = []);
+                reset && Object.assign(found, { latencies: [] }, freshMoments());
             }
         }
 
