@@ -21,6 +21,9 @@ _BRIDGE_HZ = 60
 """Clock of PJMEDIA's video bridge. It looks for the peer's next picture as often as the decoder's rate says: looking no
 oftener than pictures come, a picture waits for half an interval, and one that once came late delays all after it, for
 nothing ever catches up."""
+_LARGEST = (1920, 1088)
+"""Pixels of a picture that is shown, or as many in another shape: 1080p in whole macroblocks, as far as level 4.0 goes.
+PJMEDIA makes its room for a call's pictures by it, so that nothing grows when the peer's do."""
 _HEADERS = 40 + 8 + 12 + 16
 """Bytes of each packet that are no picture: IPv6, UDP, RTP, and the tag of SRTP (RFC 7714; others' are shorter)."""
 _PJMEDIA_KEEPS = 12 + 20
@@ -66,8 +69,8 @@ def _parameter(name: str, value: str) -> pj.CodecFmtp:
 
 def _set_picture(endpoint: pj.Endpoint, codec: str, picture: Picture) -> None:
     param = endpoint.getVideoCodecParam(codec)
-    for fmt in (param.encFmt, param.decFmt):
-        fmt.width, fmt.height = picture.width, picture.height
+    for fmt, (width, height) in ((param.encFmt, (picture.width, picture.height)), (param.decFmt, _LARGEST)):
+        fmt.width, fmt.height = width, height
         fmt.fpsNum, fmt.fpsDenum = picture.fps, 1
         fmt.avgBps, fmt.maxBps = picture.bitrate, int(picture.bitrate * _PEAK)
     param.encMtu = picture.mtu - _HEADERS + _PJMEDIA_KEEPS

@@ -32,9 +32,9 @@ def header(payload_type: int, sequence: int, timestamp: int, source: int, *, mar
     return struct.pack("!BBHII", 0x80, second, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, source)
 
 
-def payloads(unit: bytes) -> Sequence[bytes]:
-    """The RTP payloads of an access unit in Annex B form."""
-    return [part for nal in _nals(unit) for part in _fragments(nal)]
+def payloads(unit: bytes, most: int = _MAX_PAYLOAD) -> Sequence[bytes]:
+    """The RTP payloads, of about `most` bytes, of an access unit in Annex B form."""
+    return [part for nal in _nals(unit) for part in _fragments(nal, most)]
 
 
 def _nals(unit: bytes) -> Iterator[bytes]:
@@ -43,15 +43,15 @@ def _nals(unit: bytes) -> Iterator[bytes]:
             yield part
 
 
-def _fragments(nal: bytes) -> Iterator[bytes]:
-    if len(nal) <= _MAX_PAYLOAD:
+def _fragments(nal: bytes, most: int) -> Iterator[bytes]:
+    if len(nal) <= most:
         yield nal
         return
     body, kind = nal[1:], nal[0] & 0x1F
     indicator = nal[0] & 0xE0 | _FU_A
-    for start in range(0, len(body), _MAX_PAYLOAD):
-        piece = body[start : start + _MAX_PAYLOAD]
-        first, last = start == 0, start + _MAX_PAYLOAD >= len(body)
+    for start in range(0, len(body), most):
+        piece = body[start : start + most]
+        first, last = start == 0, start + most >= len(body)
         yield bytes([indicator, kind | (0x80 if first else 0) | (0x40 if last else 0)]) + piece
 
 

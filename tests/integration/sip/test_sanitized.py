@@ -14,6 +14,7 @@ _TESTS = (
     "test_delayed_offer.py",
     "test_encryption.py",
     "test_names.py",
+    "test_picture_sizes.py",
     "test_sizes.py",
     "test_turn.py::test_router_gets_another_address",
     "test_turn.py::test_stun_server_lost_and_back",

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest_asyncio
 from jibri_sip.sip.settings import SipSettings
 from tests.bench import film, rtp
 from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.player import Player, settle
 from tests.integration.sip.wired import SMALL, dialog, stream, until_no_keyframes
 from tests.peer import devices, wire
 from tests.peer.lossy import Line, LossyNetwork
@@ -39,52 +40,9 @@ async def shared_gateway() -> AsyncIterator[Gateway]:
     await gateway.endpoint.close()
 
 
-def settle(line: Wire, numbers: Iterator[int]) -> None:
-    """Send filler data (H.264 7.3.2.7): a receiver does not take the first packets of a source (RFC 3550 A.1)."""
-    for _ in range(4):
-        number = next(numbers)
-        line.send(number, b"\x0c\xff\x80", picture=number - 70_000)
-
-
-class Player:
-    """Plays a film on the wire, one picture after the other, without those packets that it is told to lose."""
-
-    def __init__(self, line: Wire, options: Mapping[str, str], seconds: int = 8) -> None:
-        units = film.encode(320, 180, FPS, seconds, 400_000, options)
-        self._line = line
-        self._pictures: Iterator[list[bytes]] = iter([list(rtp.payloads(unit)) for unit in units])
-        self._numbers = itertools.count(65_500)
-        self._count = itertools.count()
-        settle(line, self._numbers)
-
-    def picture(self, *, lose: bool = False) -> None:
-        """The next picture; `lose`: without its first packet."""
-        payloads, picture = next(self._pictures), next(self._count)
-        for index, payload in enumerate(payloads):
-            number = next(self._numbers)
-            if not (lose and index == 0):
-                self._line.send(number, payload, picture=picture * 2, last=index == len(payloads) - 1)
-
-    async def play(self, pictures: int) -> int:
-        """So many pictures, in their time; returns how many were shown meanwhile."""
-        devices.seen()
-        for _ in range(pictures):
-            await self.next()
-        return devices.seen().frames
-
-    async def next(self) -> None:
-        """The next picture, and the time until the one after."""
-        self.picture()
-        await asyncio.sleep(1 / FPS)
-
-    async def shown_after_s(self, most_s: float) -> float:
-        """Play until a picture is shown again; returns the seconds that took."""
-        for number in range(int(most_s * FPS)):
-            await self.next()
-            # What was on its way before is shown with the first two.
-            if devices.seen().frames and number >= 2:
-                return number / FPS
-        raise TimeoutError
+def play(line: Wire, options: Mapping[str, str], seconds: int = 8) -> Player:
+    """A small film, encoded with these options of x264."""
+    return Player(line, film.encode(320, 180, FPS, seconds, 400_000, options), FPS)
 
 
 async def test_under_loss(gateway: Gateway, tmp_path: Path) -> None:
@@ -110,7 +68,7 @@ async def test_under_loss(gateway: Gateway, tmp_path: Path) -> None:
 async def test_keyframe_is_asked_for_until_it_comes(gateway: Gateway) -> None:
     """After a loss nothing is shown; PLIs go out twice a second, until there is a keyframe, and then no more."""
     async with stream(gateway, "nack pli") as (line, _, _):
-        player = Player(line, EVERY_THIRTY)
+        player = play(line, EVERY_THIRTY)
         assert await player.play(15) > 3
         begun = len(line.of_kind(wire.PSFB, wire.PLI))
         player.picture(lose=True)
@@ -139,7 +97,7 @@ def asked_by_info(caller: RawCaller) -> set[str]:
 async def test_peer_without_pli_is_asked_by_info(gateway: Gateway) -> None:
     """By RFC 5168 then, once a second."""
     async with dialog(gateway) as (line, _, _, caller):
-        player = Player(line, ONE_KEYFRAME)
+        player = play(line, ONE_KEYFRAME)
         await player.play(10)
         # Nobody answers them: those that were sent before the first picture come again and again.
         before = asked_by_info(caller)
@@ -154,7 +112,7 @@ async def test_peer_without_pli_is_asked_by_info(gateway: Gateway) -> None:
 async def test_peer_without_keyframes_is_not_frozen_for_ever(gateway: Gateway) -> None:
     """Who never sends another keyframe is shown again after two seconds, and with the next loss at once."""
     async with stream(gateway, "nack pli") as (line, _, _):
-        player = Player(line, ONE_KEYFRAME)
+        player = play(line, ONE_KEYFRAME)
         assert await player.play(10) > 3
         player.picture(lose=True)
         frozen_s = await player.shown_after_s(WITHOUT_KEYFRAME_S + 2)
@@ -166,7 +124,7 @@ async def test_peer_without_keyframes_is_not_frozen_for_ever(gateway: Gateway) -
 async def test_gradual_refresh_ends_a_freeze(gateway: Gateway) -> None:
     """Half a second of gradual refresh (recovery point SEI, H.264 D.2.8) is as good as a keyframe."""
     async with stream(gateway, "nack pli") as (line, _, _):
-        player = Player(line, GRADUAL)
+        player = play(line, GRADUAL)
         assert await player.play(16) > 5
         player.picture(lose=True)
         assert 0.2 < await player.shown_after_s(3) < WITHOUT_KEYFRAME_S * 0.7
@@ -176,7 +134,7 @@ async def test_gradual_refresh_ends_a_freeze(gateway: Gateway) -> None:
 async def test_each_picture_is_shown_when_it_comes(gateway: Gateway, profile: Mapping[str, str]) -> None:
     """And not when the next one does; after a loss the keyframe is the first, not the damaged one before it."""
     async with stream(gateway, "nack pli") as (line, _, _):
-        player = Player(line, profile)
+        player = play(line, profile)
         devices.seen()
         for _ in range(12):
             await player.next()
