@@ -332,8 +332,9 @@ class Endpoint:
         self._register_anew()
 
     def _move_public(self, seen: Seen) -> None:
-        name_udp(*seen)
-        self._tell(self.ports.at(*seen))
+        if self._settings.signalling_host is None:
+            name_udp(*seen)
+            self._tell(self.ports.at(*seen))
         # Each call's media is asked about by PJSIP itself.
         move_to("")
         self._register_anew()

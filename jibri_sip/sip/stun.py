@@ -1,4 +1,4 @@
-"""The address that others see our SIP socket at, behind a router: asked of a STUN server again and again (RFC 8489)."""
+"""The address that others see us at, behind a router: asked of a STUN server again and again (RFC 8489)."""
 
 import asyncio
 import contextlib
@@ -59,13 +59,55 @@ def answered_address(message: bytes) -> Seen | None:
     return found.get(_XOR_MAPPED_ADDRESS) or found.get(_MAPPED_ADDRESS)
 
 
+class OwnSocket(asyncio.DatagramProtocol):
+    """Asks from a socket of its own, where that of SIP is behind a proxy. Lives in the event loop.
+
+    Args:
+        host: IPv4 address to bind to.
+        hear: takes the answers to the question asked last.
+    """
+
+    def __init__(self, host: str, hear: Callable[[bytes], object]) -> None:
+        self._host = host
+        self._hear = hear
+        self._number = b""
+        self._transport: asyncio.DatagramTransport | None = None
+
+    async def ask(self, address: str, port: int, message: bytes) -> None:
+        """Send a question, unless the machine has not got the address, or no way to there, just now."""
+        with contextlib.suppress(OSError):
+            if self._transport is None:
+                loop = asyncio.get_running_loop()
+                self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
+            self._number = _number(message)
+            self._transport.sendto(message, (address, port))
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
+        """Whoever does not know the question's number answers in vain."""
+        del addr
+        if self._number and _number(data) == self._number:
+            self._hear(data)
+
+    def error_received(self, exc: Exception) -> None:
+        """Nobody is there; as good as silence."""
+
+
+def _number(message: bytes) -> bytes:
+    return message[8 : _HEADER.size]
+
+
 class SeenFrom:
     """Asks a STUN server at intervals, which keeps the router's way open too. Lives in the event loop.
 
     Args:
         server: `host` or `host:port`.
         addresses: resolves that to IP addresses.
-        ask: sends a message to an address and port from the SIP socket.
+        ask: sends a message to an address and port.
         every_s: pause between rounds, seconds.
         on_seen: told the address that a round found; another than before only if it was found twice.
         on_silence: told of each round without an answer.
@@ -95,7 +137,7 @@ class SeenFrom:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Ask from now on; the first round comes after the first pause."""
+        """Ask from now on; the first round comes after the first pause, if not `look_now` has been called."""
         self._task = asyncio.create_task(self._rounds())
 
     def close(self) -> None:

@@ -189,6 +189,75 @@ async def test_address_behind_a_router_changes() -> None:
         await call.wait_ended()
 
 
+@asynccontextmanager
+async def beside_a_proxy(host: str) -> AsyncIterator[tuple[Net, RawCaller, PcmuSocket]]:
+    """A router, and an endpoint behind it to whose signalling a proxy on its machine sees, with a call up."""
+    network = NetworkSettings(stun_server=f"{FAR}:3478", keep_alive_s=1)
+    settings = SipSettings(host=host, signalling_host="127.0.0.1", port=5060, network=network, **RTP)
+    async with (
+        behind_a_router() as (router, internet),
+        turn_server(PASSWORD, FAR, 3478, tuple(internet.prefix)),
+        gateway_with(settings) as gateway,
+        PcmuSocket("", internet.udp(FAR)) as media,
+        RawCaller(5060) as proxy,
+    ):
+        proxy.request("INVITE", offer(media, FAR))
+        call = await gateway.take()
+        await call.answer()
+        _, answer = await proxy.response()
+        assert media_addresses(answer) == {ROUTER_OUTSIDE}
+        proxy.request("ACK")
+        yield router, proxy, media
+        assert call.ended is None
+        await call.hangup()
+        proxy.respond(await proxy.awaited("BYE"), "200 OK")
+        await call.wait_ended()
+
+
+async def told_anew(proxy: RawCaller, media: PcmuSocket, address: str) -> None:
+    """By a re-INVITE that says so of media alone, the call's media is at this address now, both ways."""
+    invite = await proxy.awaited("INVITE")
+    assert media_addresses(invite) == {address}
+    assert "@127.0.0.1:5060" in field(invite, "Contact")
+    proxy.respond(invite, "200 OK", offer(media, FAR))
+    await proxy.awaited("ACK")
+    port = re.search(r"m=audio (\d+)", invite)
+    assert port is not None
+    media.heard.clear()
+    # The router lets in what it has seen an answer's question of.
+    await until(lambda: bool(media.heard))
+    await media.send(int(port[1]), 40, host=address)
+    assert len(media.heard) > 10
+
+
+@pytest.mark.own_network
+async def test_router_gets_another_address_beside_a_proxy() -> None:
+    """Calls that are up are told where their media is seen now, once."""
+    async with beside_a_proxy(NEAR) as (router, proxy, media):
+        await asyncio.sleep(2.5)
+        assert proxy.received.empty()
+        ip("address", "del", f"{ROUTER_OUTSIDE}/24", "dev", "outside", inside=router)
+        ip("address", "add", f"{ROUTER_LATER}/24", "dev", "outside", inside=router)
+        await told_anew(proxy, media, ROUTER_LATER)
+        await asyncio.sleep(2.5)
+        assert proxy.received.empty()
+
+
+@pytest.mark.own_network
+async def test_address_behind_a_router_changes_beside_a_proxy() -> None:
+    """With another address of our own they are told anew, though the router shows the same: media has other ports."""
+    async with beside_a_proxy("0.0.0.0") as (_, proxy, media):  # noqa: S104  (of the test's own network)
+        ip("address", "del", f"{NEAR}/24", "dev", "near")
+        ip("address", "add", f"{NEAR_LATER}/24", "dev", "near")
+        ip("route", "replace", "default", "via", ROUTER_INSIDE)
+        await told_anew(proxy, media, ROUTER_OUTSIDE)
+
+
+def media_addresses(message: str) -> set[str]:
+    """Where a description says that media goes."""
+    return set(re.findall(r"(?m)^c=IN IP4 ([\d.]+)", message))
+
+
 @pytest.mark.own_network
 async def test_stun_server_lost_and_back() -> None:
     """A server that falls silent is told of once, and what it said last holds; strangers' answers count for nothing."""

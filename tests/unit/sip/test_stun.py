@@ -1,10 +1,12 @@
 """Messages of STUN, with what RFC 5769 gives as examples."""
 
+import asyncio
+import socket
 import struct
 
 import pytest
 
-from jibri_sip.sip.stun import answered_address, question
+from jibri_sip.sip.stun import OwnSocket, answered_address, question
 
 COOKIE = bytes.fromhex("2112a442")
 NUMBER = bytes.fromhex("b7e7a701bc34d686fa87dfae")
@@ -49,3 +51,30 @@ def test_question() -> None:
 def test_answers(message: bytes, seen: tuple[str, int] | None) -> None:
     """The address is read where there is one; what is cut off, or nonsense, tells none."""
     assert answered_address(message) == seen
+
+
+async def test_own_socket_hears_who_was_asked() -> None:
+    """An answer counts if it has the number of the last question, of which strangers know nothing."""
+    heard: list[bytes] = []
+    asking = OwnSocket("127.0.0.1", heard.append)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.setblocking(False)
+        asked = question()
+        await asking.ask("127.0.0.1", server.getsockname()[1], asked)
+        message, sender = await asyncio.get_running_loop().sock_recvfrom(server, 100)
+        assert message == asked
+        for reply in (answer(MAPPED), b"", asked[:19], asked):
+            server.sendto(reply, sender)
+        async with asyncio.timeout(5):
+            while not heard:  # noqa: ASYNC110  (nobody tells of it)
+                await asyncio.sleep(0.01)
+        assert heard == [asked]
+    asking.close()
+
+
+async def test_own_socket_without_its_address() -> None:
+    """An address that the machine has not got just now is silence, and no more."""
+    asking = OwnSocket("192.0.2.1", print)
+    await asking.ask("127.0.0.1", 9, question())
+    asking.close()
