@@ -29,6 +29,7 @@ NOT_FOUND = 404
 BAD_GATEWAY = 502
 UNAVAILABLE = 503
 NOBODY = "http://127.0.0.1:9"  # discard: nobody listens there
+UNHURRIED = {"dial_in": {"answer_within_s": 30}}  # the answer says why not, however long the page takes
 PASSWORD = "canary-of-the-room"  # noqa: S105  (of a meeting of the tests)
 TOKEN = "canary-of-the-deployment"  # noqa: S105
 
@@ -146,7 +147,7 @@ def gateway_status(gateway: RunningGateway) -> Any:
 
 async def test_meeting_server_down(logs: Path) -> None:
     """Each caller hears 502, the log says what to check, and the next call is taken all the same."""
-    async with RunningGateway(NOBODY, log_file=logs / "nobody.log") as gateway:
+    async with RunningGateway(NOBODY, UNHURRIED, log_file=logs / "nobody.log") as gateway:
         for _ in range(2):
             await gateway.ready(15)
             assert await answer(gateway, "demo") == BAD_GATEWAY
@@ -158,7 +159,7 @@ async def test_certificate_of_another_name(logs: Path, tmp_path: Path) -> None:
     """A meeting server with a certificate of another name gets no request; the caller hears 502, the log what to do."""
     write_certificate(tmp_path / "server.pem", "elsewhere.example")
     with serve(tmp_path / "server.pem") as site:
-        async with RunningGateway(site.url, log_file=logs / "certificate.log") as gateway:
+        async with RunningGateway(site.url, UNHURRIED, log_file=logs / "certificate.log") as gateway:
             assert await answer(gateway, "demo") == BAD_GATEWAY
             session = await ended(gateway, "meeting-certificate-refused")
             assert "certificate" in session["end"]["remedy"]
@@ -197,7 +198,7 @@ async def test_locked_room(logs: Path, peer: MeasuredPeer) -> None:
     options = MeetingOptions(password=PASSWORD)
     async with (
         EmbeddedMeeting(None, library_directory(), options) as meeting,
-        RunningGateway(meeting.base_url, log_file=logs / "locked.log") as gateway,
+        RunningGateway(meeting.base_url, UNHURRIED, log_file=logs / "locked.log") as gateway,
     ):
         assert await answer(gateway, "vault") == FORBIDDEN
         await ended(gateway, "room-locked")
