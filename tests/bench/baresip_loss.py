@@ -11,7 +11,7 @@ import os
 import statistics
 import tempfile
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from jibri_sip.sip.settings import Picture, SipSettings
@@ -27,64 +27,62 @@ _SMALL = Picture(320, 180, 10, 200_000)
 _LOSSES = (0.03, 0.05)
 _SEEDS = (5, 6, 7)
 _SECONDS = 16
+_BEGUN_S = 3.0
 _SETTLE_S = 1.0
 _DELAY_MS = 20.0
 
 
 async def _measure(ours: Picture, theirs: Picture, seeds: Sequence[int], directory: Path) -> None:
-    network = LossyNetwork(directory / "network")
-    to_meet = ours is _SMALL
-    async with (
-        gateway_with(SipSettings(port=0, picture=ours)) as gateway,
-        Baresip(
-            directory,
-            width=theirs.width,
-            height=theirs.height,
-            fps=theirs.fps,
-            bitrate=theirs.bitrate,
-            shown=(ours.width, ours.height),
-            network=network,
-        ) as peer,
-    ):
-
-        async def there() -> Seen:
-            return (await peer.report()).video
-
-        async def here() -> Seen:
-            return devices.seen()
-
-        await peer.dial(gateway.uri.partition(";")[0])
-        call = await gateway.take()
-        await call.answer()
-        await asyncio.sleep(3)
-        name = f"{theirs.height}p from baresip" if to_meet else f"{ours.height}p to baresip"
-        await _lines(name, network, here if to_meet else there, seeds, way="out" if to_meet else "in")
-        await call.hangup()
-
-
-async def _lines(
-    name: str, network: LossyNetwork, look: Callable[[], Awaitable[Seen]], seeds: Sequence[int], *, way: Way
-) -> None:
     fps = defaultdict[float, list[float]](list)
     for seed in seeds:
-        for loss in _LOSSES:
-            network.set("out", Line(loss=loss, delay_ms=_DELAY_MS, seed=seed))
-            network.set("in", Line(loss=loss, delay_ms=_DELAY_MS, seed=seed + 1000))
-            await asyncio.sleep(_SETTLE_S)
-            await look()
-            before, began = network.counts(way)[0], now_ms()
-            await asyncio.sleep(_SECONDS)
-            seen = await look()
-            frozen = frozen_s(seen, began, now_ms())
-            fps[loss].append(seen.intact / _SECONDS)
-            print(
-                f"{name}, {loss:.0%} lost, seed {seed}: {fps[loss][-1]:.1f} a second,"
-                f" {frozen:.1f} s frozen,"
-                f" {network.counts(way)[0] - before} packets, load {os.getloadavg()[0]:.1f}",
-                flush=True,
-            )
+        # A call each: baresip's film lasts a minute.
+        work_dir = directory / str(seed)
+        work_dir.mkdir()
+        network = LossyNetwork(work_dir / "network")
+        async with (
+            gateway_with(SipSettings(port=0, picture=ours)) as gateway,
+            Baresip(
+                work_dir,
+                width=theirs.width,
+                height=theirs.height,
+                fps=theirs.fps,
+                bitrate=theirs.bitrate,
+                shown=(ours.width, ours.height),
+                network=network,
+            ) as peer,
+        ):
+            await peer.dial(gateway.uri.partition(";")[0])
+            call = await gateway.take()
+            await call.answer()
+            await asyncio.sleep(_BEGUN_S)
+            for loss in _LOSSES:
+                fps[loss].append(await _line(network, peer if ours is not _SMALL else None, seed, loss))
+            await call.hangup()
     for loss, each in fps.items():
-        print(f"{name}, {loss:.0%} lost: median {statistics.median(each):.1f} a second")
+        print(f"{loss:.0%} lost: median {statistics.median(each):.1f} a second")
+
+
+async def _line(network: LossyNetwork, shown_by: Baresip | None, seed: int, loss: float) -> float:
+    """Measure one loss, and print it; `shown_by`: None for us. Returns pictures a second."""
+
+    async def look() -> Seen:
+        return (await shown_by.report()).video if shown_by else devices.seen()
+
+    way: Way = "in" if shown_by else "out"
+    network.set("out", Line(loss=loss, delay_ms=_DELAY_MS, seed=seed))
+    network.set("in", Line(loss=loss, delay_ms=_DELAY_MS, seed=seed + 1000))
+    await asyncio.sleep(_SETTLE_S)
+    await look()
+    before, began = network.counts(way)[0], now_ms()
+    await asyncio.sleep(_SECONDS)
+    seen = await look()
+    fps = seen.intact / _SECONDS
+    print(
+        f"{loss:.0%} lost, seed {seed}: {fps:.1f} a second, {frozen_s(seen, began, now_ms()):.1f} s frozen,"
+        f" {network.counts(way)[0] - before} packets, load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+    return fps
 
 
 def main() -> None:

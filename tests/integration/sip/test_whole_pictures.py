@@ -24,7 +24,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FPS = 15
 WITHOUT_KEYFRAME_S = 2.0
-"""FREEZE_WITHOUT_KEYFRAME_MSEC of patch 0010."""
+FREEZE_MAX_S = 10.0
+"""FREEZE_WITHOUT_KEYFRAME_MSEC and FREEZE_MAX_MSEC of patch 0010."""
 ONE_KEYFRAME = {"x264-params": "keyint=infinite:scenecut=0"}
 EVERY_THIRTY = {"x264-params": "keyint=30:min-keyint=30:scenecut=0"}
 HIGH = {"preset": "veryfast", "profile": "high", "x264-params": "keyint=30:min-keyint=30:scenecut=0:bframes=0"}
@@ -119,6 +120,21 @@ async def test_peer_without_keyframes_is_not_frozen_for_ever(gateway: Gateway) -
         assert frozen_s > WITHOUT_KEYFRAME_S * 0.7
         player.picture(lose=True)
         assert await player.shown_after_s(1) < 0.5
+
+
+async def test_keyframes_that_never_come_whole(gateway: Gateway) -> None:
+    """Who sends keyframes, each of them damaged, is not shown for ten seconds; then as it is."""
+    async with stream(gateway, "nack pli") as (line, _, _):
+        player = play(line, EVERY_THIRTY, seconds=16)
+        assert await player.play(10) > 3
+        begun = asyncio.get_running_loop().time()
+        for number in range(10, 14 * FPS):
+            player.picture(lose=number % 30 in {10, 0})
+            await asyncio.sleep(1 / FPS)
+            # What was on its way before is shown with the first.
+            if devices.seen().frames and number > 12:
+                break
+        assert FREEZE_MAX_S * 0.9 < asyncio.get_running_loop().time() - begun < FREEZE_MAX_S + 2
 
 
 async def test_gradual_refresh_ends_a_freeze(gateway: Gateway) -> None:
