@@ -17,7 +17,7 @@ from tests.meeting import EmbeddedMeeting, MeetingOptions, Participant
 from tests.meeting.options import ACCOUNT_DOMAIN
 from tests.peer.measured import MeasuredPeer
 from tests.peer.provider import SipProvider, field
-from tests.running_gateway import RunningGateway
+from tests.running_gateway import PLAIN, RunningGateway
 from tests.subscriber import Heard, SigningKey, Subscriber
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -114,7 +114,7 @@ def order(base_url: str, room: str, sip: dict[str, Any], **call: Any) -> dict[st
 async def ask(gateway: RunningGateway, method: str, path: str, body: Any = None, *, port: int = 0) -> httpx2.Response:
     """Ask one of Jibri's APIs."""
     url = f"http://127.0.0.1:{port or gateway.api_port}{path}"
-    async with httpx2.AsyncClient(timeout=30, trust_env=False) as client:
+    async with httpx2.AsyncClient(timeout=30, trust_env=False, verify=PLAIN) as client:
         return await client.request(method, url, json=body)
 
 

@@ -12,7 +12,7 @@ import httpx2
 import psutil
 import pytest
 
-from tests.running_gateway import free_port
+from tests.running_gateway import PLAIN, free_port
 
 READY_S = 60.0
 STOP_S = 25.0
@@ -33,7 +33,7 @@ def files_below(directory: str) -> list[Path]:
 
 async def is_idle(port: int) -> bool:
     """Whether a gateway with its API there would take a call."""
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(verify=PLAIN) as client:
         try:
             answer = await client.get(f"http://127.0.0.1:{port}/api/v1/status")
         except httpx2.TransportError:
