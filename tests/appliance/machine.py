@@ -18,6 +18,8 @@ from tests.running_gateway import free_port
 
 BOOT_S = 900
 """QEMU without KVM is some twenty times slower than the machine it runs on, which may be busy."""
+LOGIN_S = 250
+"""A busy machine of that kind takes minutes from our connection to its first word."""
 ESP_OFFSET, ESP_BYTES = 2 << 20, 64 << 20
 """Where scripts/make-disk puts the EFI system partition."""
 UEFI = Path("/usr/share/OVMF/OVMF_CODE.fd")
@@ -46,16 +48,19 @@ class Guest:
         key: private key of root's.
         host: where its SSH is.
         port: the same.
+        work: directory of this machine's own.
 
     Attributes:
         started_at: when it was switched on (monotonic).
     """
 
-    def __init__(self, console: Path, key: Path, host: str, port: int) -> None:
+    def __init__(self, console: Path, key: Path, host: str, port: int, work: Path) -> None:
         self.console = console
         self.started_at = 0.0
         self._way_in = (host, port, key)
+        self._shared = work / "login"
         self._process: subprocess.Popen[bytes] | None = None
+        self._login: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -68,6 +73,10 @@ class Guest:
         self._process = process
 
     def _switch_off(self) -> None:
+        login, self._login = self._login, None
+        if login is not None:
+            login.kill()
+            login.wait()
         process, self._process = self._process, None
         if process is not None:
             # User-Mode Linux is many processes.
@@ -78,6 +87,32 @@ class Guest:
     def up_s(self) -> float:
         """Seconds since it was switched on."""
         return time.monotonic() - self.started_at
+
+    def log_in(self, timeout_s: float = BOOT_S) -> float:
+        """Wait until it lets us in, and stay in it; seconds since it was switched on.
+
+        What `ssh` runs from then on needs no log-in of its own: each takes an emulated machine up to a minute.
+
+        Raises:
+            MachineError: it was not in time, or the machine is gone.
+        """
+        # Asked before it has a network it does not even refuse; asked when it has, but is busy, it takes its time.
+        waits_s, began = LOGIN_S / 16, time.monotonic()
+
+        def let_in() -> bool:
+            nonlocal waits_s, began
+            if self._login is None or self._login.poll() is not None:
+                if time.monotonic() - began > waits_s:
+                    waits_s = min(2 * waits_s, LOGIN_S)
+                began = time.monotonic()
+                self._login = self._begin_login(round(waits_s))
+            return self._shared.exists()
+
+        return self.wait_for("SSH", let_in, timeout_s)
+
+    def _begin_login(self, timeout_s: int) -> subprocess.Popen[bytes]:
+        command = self.ssh_command("-N", "-M", "-o", f"ConnectTimeout={timeout_s}")
+        return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL)
 
     def ssh(self, command: str, *, stdin: str | None = None, timeout_s: float = 300) -> str:
         """A command's output, run by root in the machine.
@@ -92,8 +127,10 @@ class Guest:
         host, port, key = self._way_in
         return [
             *("ssh", "-q", "-i", str(key), "-p", str(port), *options),
-            *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=60"),
-            *("-o", "BatchMode=yes", "-o", "ServerAliveInterval=30", f"root@{host}"),
+            *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"),
+            *("-o", f"ConnectTimeout={LOGIN_S}", "-o", f"ServerAliveInterval={LOGIN_S}"),
+            *("-o", f"ControlPath={self._shared}"),
+            f"root@{host}",
         ]
 
     def put(self, *files: Path, to: str) -> None:
@@ -177,7 +214,7 @@ class Machine(Guest):
         self._directory = tempfile.TemporaryDirectory(prefix="vm", dir=os.environ.get("TMPDIR", "/var/tmp"))  # noqa: S108
         self._work = Path(self._directory.name)
         self._port = free_port()
-        super().__init__(log / f"console-{firmware}.log", self._work / "key", "127.0.0.1", self._port)
+        super().__init__(log / f"console-{firmware}.log", self._work / "key", "127.0.0.1", self._port, self._work)
         self._forward: list[str] = []
 
     def forward(self, kind: Literal["tcp", "udp"], port: int, inside: int | None = None) -> None:

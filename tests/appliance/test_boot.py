@@ -40,7 +40,7 @@ write_files:
 
 def boot(machine: Machine) -> float:
     """Wait until it has booted and was set up; seconds since power-on."""
-    machine.wait_for("SSH", lambda: machine.ssh("true") == "", BOOT_S)
+    machine.log_in(BOOT_S)
     return machine.wait_for(
         "instance that starts", lambda: machine.state(UNIT)["ActiveState"] in {"activating", "active"}, BOOT_S
     )

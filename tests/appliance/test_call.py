@@ -42,8 +42,8 @@ NAME = "Measured Peer"
 def machine(prepared: Path, logs: Path, figures: dict[str, float]) -> Iterator[UserModeMachine]:
     """The appliance, ready for a call; its pages of localhost lead to the meeting outside."""
     with UserModeMachine(prepared, logs) as running:
-        running.wait_for("SSH", lambda: running.ssh("true") == "", READY_S)
-        way = [*running.ssh_command("-N", "-R", f"{MEETING_PORT}:127.0.0.1:{MEETING_PORT}")]
+        running.log_in(READY_S)
+        way = [*running.ssh_command("-o", "ControlPath=none", "-N", "-R", f"{MEETING_PORT}:127.0.0.1:{MEETING_PORT}")]
         tunnel = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *way], stdin=subprocess.DEVNULL)
         try:
             figures["User-Mode Linux: power-on to ready, s"] = round(running.wait_until_active(UNIT, READY_S))

@@ -61,6 +61,7 @@ def assert_contract(machine: Guest, libraries: Path, canvas: str, driver: str) -
 def test_in_qemu(prepared: Path, logs: Path, libraries: Path, driver: str) -> None:
     """Debian's own kernel."""
     with Machine(prepared / "image.qcow2", logs / driver, setup=SETUP) as machine:
+        machine.log_in()
         machine.wait_until_active(UNIT, READY_S)
         machine.ssh("systemctl stop jibri-sip.target 'jibri-sip@*'", timeout_s=900)
         if driver != BOOT_DRIVER:
@@ -72,7 +73,7 @@ def test_in_qemu(prepared: Path, logs: Path, libraries: Path, driver: str) -> No
 def test_in_user_mode_linux(prepared: Path, logs: Path, libraries: Path) -> None:
     """The same source of kernel and driver."""
     with UserModeMachine(prepared, logs / "camera") as machine:
-        machine.wait_for("SSH", lambda: machine.ssh("true") == "", READY_S)
+        machine.log_in(READY_S)
         machine.wait_for("camera", lambda: "SIP_Room_1" in machine.ssh("cat /sys/class/video4linux/*/name"), READY_S)
         machine.ssh("systemctl stop jibri-sip.target 'jibri-sip@*'", timeout_s=900)
         assert_contract(machine, libraries, USER_MODE, BOOT_DRIVER)

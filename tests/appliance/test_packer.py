@@ -54,4 +54,5 @@ def test_a_real_build(prepared: Path, logs: Path) -> None:
         )
     assert built.returncode == 0, (logs / "packer.log").read_text()[-3000:]
     with Machine(output / "jibri-sip.qcow2", logs / "packer", setup=SETUP) as machine:
+        machine.log_in()
         machine.wait_until_active(UNIT, READY_S)

@@ -24,10 +24,10 @@ class UserModeMachine(Guest):
 
     def __init__(self, directory: Path, log: Path, *, memory_mib: int = 3072) -> None:
         log.mkdir(parents=True, exist_ok=True)
-        super().__init__(log / "console-uml.log", directory / "key", GUEST, 22)
         self._directory = directory
         self._memory_mib = memory_mib
         self._scratch = tempfile.TemporaryDirectory(prefix="uml", dir="/dev/shm")
+        super().__init__(log / "console-uml.log", directory / "key", GUEST, 22, Path(self._scratch.name))
 
     def __enter__(self) -> Self:
         """Switch it on."""
