@@ -104,7 +104,7 @@ def test_the_console_says_what_to_dial(bios: Machine) -> None:
 def test_chromium_starts_with_its_sandbox(bios: Machine) -> None:
     """On the appliance's own kernel, as the gateway's user; its driver is of the same version."""
     bios.ssh(f"systemctl kill --signal KILL {UNIT}; systemctl mask --now --runtime {UNIT}", timeout_s=600)
-    said = bios.ssh("CHECK_BROWSER_S=900 /usr/lib/jibri-sip/check-browser", timeout_s=1000)
+    said = bios.ssh("JIBRI_SIP_PATIENCE=8 /usr/lib/jibri-sip/check-browser", timeout_s=1000)
     bios.ssh(f"systemctl unmask --runtime {UNIT}; systemctl start --no-block {UNIT}")
     assert "its driver fits" in said
 
