@@ -377,8 +377,12 @@ async def test_no_keys_in_the_log() -> None:
     assert not re.search(r"inline:|key=(?!\[redacted])\S", log)
 
 
-async def test_nothing_unencrypted_before_the_keys(tmp_path: Path) -> None:
-    """An offer that comes when RTCP has its keys and RTP has not, waits for them: no packet goes out until then."""
+@pytest.mark.parametrize("offered_by", ["peer", "us"])
+async def test_nothing_unencrypted_before_the_keys(tmp_path: Path, offered_by: str) -> None:
+    """An offer or answer that comes when RTCP has its keys and RTP not, waits for them: no packet goes out until then.
+
+    Nor does one in the clear come in.
+    """
     network = LossyNetwork(tmp_path / "network")
     network.mute_handshake(off=True)
     async with (
@@ -387,7 +391,10 @@ async def test_nothing_unencrypted_before_the_keys(tmp_path: Path) -> None:
     ):
         call = await answered(gateway, peer, gateway.uri)
         await asyncio.sleep(1)
-        await peer.resume()
+        if offered_by == "peer":
+            await peer.resume()
+        else:
+            assert await call.set_video(video=True) == 200
         await asyncio.sleep(1)
         assert (network.counts("in"), network.counts("out")) == ((0, 0), (0, 0))
         network.mute_handshake(off=False)

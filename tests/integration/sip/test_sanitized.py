@@ -12,6 +12,7 @@ _TESTS = (
     "test_pjsip_defects.py",
     "test_torture.py",
     "test_delayed_offer.py",
+    "test_dtls.py",
     "test_encryption.py",
     "test_names.py",
     "test_picture_sizes.py",

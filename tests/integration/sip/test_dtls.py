@@ -1,0 +1,77 @@
+"""The handshake of DTLS-SRTP with a peer that does it itself, on sockets of its own."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from jibri_sip.sip.settings import SipSettings
+from tests.integration.sip.conftest import Gateway, gateway_with
+from tests.peer.dtls import DtlsClient, MediaCertificate
+from tests.peer.raw import AUDIO, RawCaller, sdp
+
+pytestmark = pytest.mark.asyncio
+
+REPORTS_S = 3.0
+"""PJMEDIA reports every second, more or less."""
+
+
+@asynccontextmanager
+async def call_of(
+    gateway: Gateway, certificate: MediaCertificate, rtp: DtlsClient, rtcp: DtlsClient
+) -> AsyncIterator[int]:
+    """A call of a peer that says to have this certificate; the gateway's port of RTP."""
+    async with RawCaller(gateway.endpoint.ports.udp) as caller:
+        lines = (
+            AUDIO.replace("30000 RTP/AVP", f"{rtp.port} UDP/TLS/RTP/SAVP").strip(),
+            f"a=rtcp:{rtcp.port}",
+            "a=setup:active",
+            f"a=fingerprint:{certificate.fingerprint}",
+        )
+        caller.request("INVITE", sdp("\n".join(lines) + "\n"))
+        call = await gateway.take()
+        await call.answer()
+        _, answer = await caller.response()
+        caller.request("ACK")
+        port = re.search(r"m=audio (\d+)", answer)
+        assert port is not None
+        yield int(port[1])
+        assert call.ended is None
+        await call.hangup()
+        caller.respond(await caller.awaited("BYE"), "200 OK")
+        await call.wait_ended()
+
+
+@pytest.mark.parametrize("padding", [0, 600, 1200], ids=["small", "near-a-packet", "larger"])
+async def test_large_certificate(padding: int) -> None:
+    """A certificate may be large: what answers it has it within, too, and is more than a packet holds."""
+    certificate = MediaCertificate(padding)
+    async with (
+        gateway_with(SipSettings(port=0, srtp="required")) as gateway,
+        DtlsClient(certificate) as rtp,
+        DtlsClient(certificate) as rtcp,
+        call_of(gateway, certificate, rtp, rtcp) as port,
+    ):
+        await rtcp.shake_hands(port + 1)
+        await rtp.shake_hands(port)
+        await asyncio.sleep(REPORTS_S)
+        assert rtp.readable()
+        assert rtcp.readable()
+
+
+@pytest.mark.parametrize("foreign", ["rtp", "rtcp"])
+async def test_certificate_of_a_stranger(foreign: str) -> None:
+    """Who shakes hands with another certificate than the peer said gets nothing to read, on either port."""
+    said, other = MediaCertificate(), MediaCertificate()
+    async with (
+        gateway_with(SipSettings(port=0, srtp="required")) as gateway,
+        DtlsClient(other if foreign == "rtp" else said) as rtp,
+        DtlsClient(other if foreign == "rtcp" else said) as rtcp,
+        call_of(gateway, said, rtp, rtcp) as port,
+    ):
+        await rtp.shake_hands(port)
+        await rtcp.shake_hands(port + 1)
+        await asyncio.sleep(REPORTS_S)
+        assert (rtp if foreign == "rtp" else rtcp).readable() == 0
