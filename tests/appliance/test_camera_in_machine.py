@@ -18,7 +18,17 @@ from tests.appliance.uml.machine import UserModeMachine
 pytestmark = [pytest.mark.slow, pytest.mark.appliance, pytest.mark.timeout(5400)]
 
 ROOT = Path(__file__).parents[2]
-LIBRARIES = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest-asyncio", "pytest-timeout")
+LIBRARIES = (
+    "pytest",
+    "pluggy",
+    "iniconfig",
+    "packaging",
+    "pygments",
+    "pytest-asyncio",
+    "pytest-timeout",
+    "hypothesis",
+    "sortedcontainers",
+)
 EMULATED, USER_MODE = "320x180x3", "320x180x10"
 """What Chromium keeps up with in either."""
 SUITE_S = 2400
