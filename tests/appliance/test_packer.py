@@ -47,7 +47,8 @@ def test_a_real_build(prepared: Path, logs: Path) -> None:
 
     output = prepared / "packer"
     with (logs / "packer.log").open("w") as log:
-        command = [str(ROOT / "scripts/build-packer"), str(output), *variables(prepared / "base.qcow2")]
+        payload = ("--payload", str(prepared / "payload"))
+        command = [str(ROOT / "scripts/build-packer"), *payload, str(output), *variables(prepared / "base.qcow2")]
         environment = {**os.environ, "HOME": str(prepared), "TMPDIR": str(prepared)}
         built = subprocess.run(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, check=False, timeout=BUILD_S
