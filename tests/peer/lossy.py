@@ -54,7 +54,7 @@ class LossyNetwork:
 
     def __init__(self, control: Path) -> None:
         control.write_bytes(Line().packed() * len(_PLACES))
-        self.environment: Mapping[str, str] = {"LD_PRELOAD": str(LIBRARY), "LOSSY_CONTROL": str(control)}
+        self.environment: Mapping[str, str] = {"LD_PRELOAD": str(LIBRARY), "LOSSY_CONTROL": str(control.absolute())}
         with control.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), 0)
 
