@@ -51,7 +51,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def assert_contract(machine: Guest, libraries: Path, canvas: str, driver: str) -> None:
     """Every test of the suite passes, as the gateway's user, on this driver."""
-    loaded = machine.ssh("dmesg | grep -o 'v4l2loopback driver version [0-9.]*' | tail -n 1")
+    loaded = machine.ssh("dmesg | grep -oE 'v4l2-?loopback driver version [0-9.]+' | tail -n 1")
     assert loaded.split()[-1].startswith(driver)
     machine.put(libraries, ROOT / "tests", ROOT / "setup.cfg", to="/opt/suite")
     command = (
