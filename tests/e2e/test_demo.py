@@ -34,7 +34,7 @@ async def test_broken_to_the_sip_peer(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "moving picture to the SIP peer: " in missing[0]
     assert "pictures a second were seen" in missing[0]
     assert "sound to the SIP peer: opus" in missing[1]
-    assert "was agreed on, and the tone was not heard" in missing[1]
+    assert "was agreed on, and the tone was heard 0% of the time" in missing[1]
 
 
 async def test_broken_to_the_meeting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,4 +47,4 @@ async def test_broken_to_the_meeting(monkeypatch: pytest.MonkeyPatch, capsys: py
         "MISSING: moving picture to the SIP peer: no video was agreed on",
     ]
     assert "sound to the meeting: opus" in missing[1]
-    assert "the tone was not heard" in missing[1]
+    assert "the tone was heard 0% of the time" in missing[1]

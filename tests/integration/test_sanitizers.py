@@ -28,7 +28,7 @@ ENOUGH = 150
 
 
 @pytest.mark.slow
-@pytest.mark.heavy
+@pytest.mark.alone  # with three processes of its own
 @pytest.mark.timeout(900)
 def test_native_parts() -> None:
     """No report of a sanitizer, in signalling, torture, media and devices.
