@@ -11,11 +11,12 @@ LIBRARY = Path(__file__).parent / "native" / "lossy.so"
 
 Way = Literal["out", "in"]
 _PLACES: dict[Way, int] = {"out": 0, "in": 1}
-_WAY = struct.Struct("@dddddQQQQQ")
+_WAY = struct.Struct("@dddddQQQQQQ")
 _OUTAGE_AT = struct.calcsize("@dddddQ")
 _COUNTS = struct.Struct("@QQ")
 _COUNTS_AT = struct.calcsize("@dddddQQ")
 _MUTE_AT = struct.calcsize("@dddddQQQQ")
+_STALL_AT = struct.calcsize("@dddddQQQQQ")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Line:
         """As native/lossy.c reads it: Gilbert's model."""
         to_good = 1 / self.burst if self.burst else 1 - self.loss
         to_bad = self.loss * to_good / (1 - self.loss)
-        return _WAY.pack(to_bad, to_good, self.delay_ms, self.jitter_ms, self.repeat, self.seed, 0, 0, 0, 0)
+        return _WAY.pack(to_bad, to_good, self.delay_ms, self.jitter_ms, self.repeat, self.seed, 0, 0, 0, 0, 0)
 
 
 class LossyNetwork:
@@ -71,6 +72,10 @@ class LossyNetwork:
     def mute_handshake(self, *, off: bool) -> None:
         """Lose what comes of the DTLS handshake of RTP, while that of RTCP goes on; or no longer so."""
         struct.pack_into("@Q", self._memory, _PLACES["in"] * _WAY.size + _MUTE_AT, int(off))
+
+    def stall_handshake(self, seconds: float) -> None:
+        """As a DTLS server, be so long about sending its flight again; the client's answer comes meanwhile, once."""
+        struct.pack_into("@Q", self._memory, _PLACES["in"] * _WAY.size + _STALL_AT, round(seconds * 1000))
 
     def counts(self, way: Way) -> tuple[int, int]:
         """Packets that passed, and that were lost."""

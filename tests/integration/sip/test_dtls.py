@@ -4,12 +4,15 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from jibri_sip.sip.settings import SipSettings
 from tests.integration.sip.conftest import Gateway, gateway_with
 from tests.peer.dtls import DtlsClient, MediaCertificate
+from tests.peer.lossy import LossyNetwork
+from tests.peer.measured import MeasuredPeer
 from tests.peer.raw import AUDIO, RawCaller, sdp
 
 pytestmark = pytest.mark.asyncio
@@ -75,3 +78,25 @@ async def test_certificate_of_a_stranger(foreign: str) -> None:
         await rtcp.shake_hands(port + 1)
         await asyncio.sleep(REPORTS_S)
         assert (rtp if foreign == "rtp" else rtcp).readable() == 0
+
+
+async def test_answered_while_sent_again(tmp_path: Path) -> None:
+    """What ends the handshake may come while it is sent again: neither waits for the other, and the end goes out, too.
+
+    In the peer, which has our PJMEDIA and is the server.
+    """
+    network = LossyNetwork(tmp_path / "network")
+    network.stall_handshake(3)  # the client repeats itself after one second, and two more
+    async with (
+        gateway_with(SipSettings(port=0, srtp="required")) as gateway,
+        MeasuredPeer(width=320, height=180, fps=15, bitrate=300_000, srtp=2, keys="dtls", network=network) as peer,
+    ):
+        await peer.call(gateway.uri)
+        call = await gateway.take()
+        await call.answer()
+        await peer.wait_up()
+        async with asyncio.timeout(15):
+            while not all(stream["received"] for stream in (await peer.report()).streams):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+        await call.hangup()
+        await peer.wait_over()

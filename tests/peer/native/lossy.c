@@ -1,7 +1,7 @@
 /*
  * A bad network around one program, by LD_PRELOAD: RTP and RTCP that it sends and receives is lost, delayed, repeated.
- * What is not RTP by its first octet (SIP, STUN) is left alone; DTLS of RTP, but not of RTCP, can be lost whole. This
- * kernel has no netem.
+ * What is not RTP by its first octet (SIP, STUN) is left alone; DTLS of RTP, but not of RTCP, can be lost whole, and a
+ * handshake can be slow to be sent again. This kernel has no netem.
  *
  * LOSSY_CONTROL names a file with a struct control, which may be changed at any time.
  */
@@ -34,6 +34,9 @@ struct control {
         uint64_t outage; /* all is lost while not 0 */
         uint64_t passed, lost;
         uint64_t mute; /* DTLS that comes in for RTP (even ports, RFC 3550 section 11) is lost while not 0 */
+        /* A DTLS server's flight takes so long to be sent for the second time, and of what its client answers, one
+         * packet alone comes in: the first that does so after that has begun. */
+        uint64_t stall_ms;
     } ways[WAYS];
 };
 
@@ -47,6 +50,9 @@ struct packet {
     uint8_t data[];
 };
 
+/* The first message of a packet of DTLS (RFC 6347 section 4.2.2). */
+enum { SERVER_HELLO = 2, CERTIFICATE = 11 };
+
 /* In front of what was received and comes once more after its delay, from ourselves. */
 struct again {
     char magic[8];
@@ -59,6 +65,7 @@ static struct {
     int bad;
 } chance[WAYS];
 static struct { struct packet *first, *last; } queues[WAYS];
+static struct { int sent, answered; } handshakes[1024]; /* of the socket with that number */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake;
 static ssize_t (*real_sendto)(int, const void *, size_t, int, const struct sockaddr *, socklen_t);
@@ -82,6 +89,22 @@ static int is_muted(int fd, const uint8_t *data) {
 
     return control->ways[IN].mute && data[0] >= 20 && data[0] <= 63 &&
            getsockname(fd, (struct sockaddr *)&own, &own_size) == 0 && ntohs(own.sin_port) % 2 == 0;
+}
+
+static int begins_with(int message, int fd, const uint8_t *data, size_t size) {
+    enum { HANDSHAKE = 22, RECORD_HEADER = 13 };
+
+    return control && control->ways[IN].stall_ms && size > RECORD_HEADER && data[0] == HANDSHAKE &&
+           data[RECORD_HEADER] == message && fd < (int)(sizeof(handshakes) / sizeof(handshakes[0]));
+}
+
+static void stall(int fd, const uint8_t *data, size_t size) {
+    if (begins_with(SERVER_HELLO, fd, data, size) && ++handshakes[fd].sent == 2)
+        usleep((useconds_t)control->ways[IN].stall_ms * 1000);
+}
+
+static int is_lost_answer(int fd, const uint8_t *data, size_t size) {
+    return begins_with(CERTIFICATE, fd, data, size) && (handshakes[fd].sent < 2 || handshakes[fd].answered++);
 }
 
 /* Between 0 and 1; xorshift. */
@@ -190,6 +213,7 @@ ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct so
                socklen_t address_size) {
     int kept = 0;
 
+    stall(fd, data, size);
     if (is_rtp(data, size, address)) {
         pthread_mutex_lock(&lock);
         kept = is_lost(OUT);
@@ -219,7 +243,7 @@ ssize_t recvfrom(int fd, void *data, size_t room, int flags, struct sockaddr *ad
         size = real_recvfrom(fd, buffer, sizeof(buffer), flags, (struct sockaddr *)&from, &from_size);
         if (size < 0)
             return size;
-        if (size > 0 && is_muted(fd, buffer))
+        if (size > 0 && (is_muted(fd, buffer) || is_lost_answer(fd, buffer, (size_t)size)))
             continue;
         if ((size_t)size > sizeof(*head) && memcmp(head->magic, MAGIC, sizeof(head->magic)) == 0) {
             from = head->from;
