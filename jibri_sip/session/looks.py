@@ -57,6 +57,9 @@ def _note(session: "Session", page: PageState) -> None:
     if page.phase != "joined":
         session.in_meeting = None
         return
+    if page.played_anew > session.played_anew:
+        _log.warning("sound_played_anew", reason="Chromium had given up its sound output", times=page.played_anew)
+    session.played_anew = page.played_anew
     now = InMeeting(
         audio_muted=page.audio_muted,
         video_muted=page.video_muted,

@@ -1,0 +1,54 @@
+"""Chromium gives up, for good, on a sound output that is not open after ten seconds; rooms hear the meeting anyhow."""
+
+import asyncio
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e import traces
+from tests.e2e.conftest import ALICE_HZ
+from tests.e2e.waiting import in_state, until
+from tests.meeting import EmbeddedMeeting, Participant
+from tests.peer.measured import MeasuredPeer
+from tests.running_gateway import RunningGateway
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+GIVEN_UP_S = 13.0
+HEARD_S = 40.0
+LOUD = 0.05
+
+
+def sound_service(gateway: RunningGateway) -> psutil.Process:
+    """The process of Chromium's that opens sound outputs."""
+    found = [
+        process
+        for process in traces.instance_processes(gateway.runtime_dir)
+        if "--utility-sub-type=audio.mojom.AudioService" in process.cmdline()
+    ]
+    assert len(found) == 1, found
+    return found[0]
+
+
+async def test_sound_is_played_anew(
+    gateway: RunningGateway, meeting: EmbeddedMeeting, peer: MeasuredPeer, logs: Path
+) -> None:
+    """As on a machine that is far too busy, just when the first sound of the meeting comes."""
+    await peer.call(f"sip:demo@127.0.0.1:{gateway.sip_port}")
+    await peer.wait_up()
+    await in_state(gateway, "bridged")
+    service = sound_service(gateway)
+    service.suspend()
+    try:
+        async with Participant(meeting, "demo", name="alice", tone_hz=ALICE_HZ, width=320, height=180, fps=10):
+            await asyncio.sleep(GIVEN_UP_S)
+            service.resume()
+            await until(
+                lambda: peer.report(ALICE_HZ), lambda heard: heard.tones[ALICE_HZ] > LOUD, "tone of alice's", HEARD_S
+            )
+            await peer.hangup()
+            await peer.wait_over()
+    finally:
+        service.resume()
+    assert "sound_played_anew" in (logs / "gateway.log").read_text()
