@@ -11,7 +11,13 @@ from pathlib import Path
 import psutil
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.remote_connection import ChromeRemoteConnection
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.remote.client_config import ClientConfig
+
+from virtual_devices.patience import PATIENCE
+
+ANSWER_S = round(60 * PATIENCE)
 
 STAMPS = Path(__file__).parents[2] / "stamps"
 
@@ -72,8 +78,9 @@ class Frame:
 class CameraPage:
     """The page in its browser. Blocking calls."""
 
-    def __init__(self, driver: webdriver.Chrome) -> None:
+    def __init__(self, driver: webdriver.Remote, chromedriver: int) -> None:
         self._driver = driver
+        self._chromedriver = chromedriver
 
     def open(self) -> str:
         """Opens the camera; returns its label."""
@@ -81,7 +88,7 @@ class CameraPage:
 
     def kill(self) -> None:
         """Kills the whole browser, as an accident would."""
-        browser = psutil.Process(self._driver.service.process.pid)
+        browser = psutil.Process(self._chromedriver)
         for process in browser.children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -119,15 +126,21 @@ def camera_page(profile: Path, env: Mapping[str, str], flags: Sequence[str]) -> 
         "--force-color-profile=srgb", "--auto-accept-camera-and-microphone-capture", f"--user-data-dir={profile}",
     ):  # fmt: skip
         options.add_argument(flag)
+    options.timeouts = {"script": ANSWER_S * 1000, "pageLoad": ANSWER_S * 1000}
     service = Service("/usr/bin/chromedriver", env=dict(env))
     try:
-        driver = webdriver.Chrome(options=options, service=service)
+        service.start()
         try:
-            driver.set_script_timeout(60)
-            driver.get(f"http://localhost:{server.server_port}/")
-            yield CameraPage(driver)
+            where = ClientConfig(remote_server_addr=service.service_url, timeout=2 * ANSWER_S)
+            connection = ChromeRemoteConnection(service.service_url, client_config=where)
+            driver = webdriver.Remote(connection, options=options)
+            try:
+                driver.get(f"http://localhost:{server.server_port}/")
+                yield CameraPage(driver, service.process.pid)
+            finally:
+                driver.quit()
         finally:
-            driver.quit()
+            service.stop()
     finally:
         server.shutdown()
         server.server_close()
