@@ -31,8 +31,8 @@
     const SETTLE_TRIES = 5;
     const CLICK_EVERY_MS = 1000;
     const LISTEN_EVERY_MS = 1000;
-    const SILENT_MS = 3000;
-    const ANEW_AFTER_MS = 5000;
+    const SILENT_MS = 5000;
+    const ANEW_AFTER_MS = 10000;
     const ANEW_AFTER_AT_MOST_MS = 60000;
     const KEPT = 'jibriSipKept';
     const JOIN_BUTTON = '[data-testid="prejoin.joinMeeting"]';

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def test_a_real_build(prepared: Path, logs: Path) -> None:
     """The base system becomes the appliance in a virtual machine; what comes out boots to a ready gateway."""
     from tests.appliance.test_boot import READY_S, SETUP, UNIT  # noqa: PLC0415  (its marks are its own)
 
-    output = prepared / "packer"
+    output = prepared / "built-by-packer"
+    shutil.rmtree(output, ignore_errors=True)
     with (logs / "packer.log").open("w") as log:
         payload = ("--payload", str(prepared / "payload"))
         command = [str(ROOT / "scripts/build-packer"), *payload, str(output), *variables(prepared / "base.qcow2")]
