@@ -4,7 +4,7 @@
 #   current Packer:          packer init packer && packer build packer
 #   Packer 1.6 (Debian 12):  packer build packer/appliance.pkr.hcl
 #
-# Before either: scripts/build-packer --prepare, which makes the payload, a key for this build, and prints the variables;
+# Before either: scripts/build-packer --prepare, which makes the archive, a key for this build, and prints the variables;
 # scripts/build-packer alone does all of it. Only what both versions of Packer understand is used here.
 
 variable "base_image" {
@@ -18,9 +18,9 @@ variable "base_checksum" {
   default = "file:https://cloud.debian.org/images/cloud/bookworm/latest/SHA512SUMS"
 }
 
-variable "payload" {
+variable "archive" {
   type        = string
-  description = "What scripts/build-payload made."
+  description = "This directory and what scripts/build-payload made, as tar: Packer follows symbolic links, and forgets modes."
 }
 
 variable "seed" {
@@ -84,23 +84,19 @@ build {
   sources = ["source.qemu.appliance"]
 
   provisioner "shell" {
-    inline = ["cloud-init status --wait >/dev/null || true", "mkdir -p /var/tmp/appliance/packer /var/tmp/appliance/payload"]
+    inline = ["cloud-init status --wait >/dev/null || true", "mkdir -p /var/tmp/appliance"]
   }
 
   provisioner "file" {
-    source      = "${path.root}/"
-    destination = "/var/tmp/appliance/packer"
-  }
-
-  provisioner "file" {
-    source      = "${var.payload}/"
-    destination = "/var/tmp/appliance/payload"
+    source      = var.archive
+    destination = "/var/tmp/appliance.tar"
   }
 
   provisioner "shell" {
     environment_vars = ["JIBRI_SIP_KIND=image", "JIBRI_SIP_PAYLOAD=/var/tmp/appliance/payload"]
     inline = [
-      "chmod -R u+x /var/tmp/appliance/packer/provision /var/tmp/appliance/packer/rootfs/usr/lib/jibri-sip /var/tmp/appliance/packer/rootfs/usr/lib/systemd/system-generators",
+      "tar --extract --file /var/tmp/appliance.tar --directory /var/tmp/appliance",
+      "rm /var/tmp/appliance.tar",
       "/var/tmp/appliance/packer/provision/run",
       "rm -rf /var/tmp/appliance",
     ]

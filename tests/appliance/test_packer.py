@@ -25,11 +25,12 @@ def variables(base: Path) -> list[str]:
 
 def test_the_template_is_valid(tmp_path: Path) -> None:
     """Every variable, block and option is known."""
-    base = tmp_path / "base.qcow2"
+    base, archive = tmp_path / "base.qcow2", tmp_path / "appliance.tar"
     base.write_bytes(b"disk")
+    archive.touch()
     (tmp_path / "seed").mkdir()
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key")
-    more = {"payload": tmp_path, "seed": tmp_path / "seed", "ssh_key": tmp_path / "key", "output": tmp_path / "out"}
+    more = {"archive": archive, "seed": tmp_path / "seed", "ssh_key": tmp_path / "key", "output": tmp_path / "out"}
     arguments = [word for name, value in more.items() for word in ("-var", f"{name}={value}")]
     done = subprocess.run(
         ["packer", "validate", *variables(base), *arguments, ROOT / "packer/appliance.pkr.hcl"],
