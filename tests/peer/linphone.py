@@ -21,6 +21,8 @@ _RATE_AT = slice(24, 28)
 _CHANNELS_AT = slice(22, 24)
 _START_S = 20.0
 _STOP_S = 5.0
+_CHUNK = 4096
+_PROMPT = "linphonec>"
 
 
 class Linphone:
@@ -46,6 +48,7 @@ class Linphone:
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._printed = asyncio.Event()
+        self._prompts = 0
 
     @property
     def uri(self) -> str:
@@ -64,10 +67,14 @@ class Linphone:
             env={**instance_env(self._work_dir), "HOME": str(self._work_dir)},
         )
         self._reader = asyncio.create_task(self._read())
-        self.tell("soundcard use files")
-        await self.said("Using wav files", _START_S)
-        self.tell(f"play {await asyncio.to_thread(clips.tone, self._tone_hz)}")
-        self.tell(f"record {self._recording}")
+        tone = await asyncio.to_thread(clips.tone, self._tone_hz)
+        async with asyncio.timeout(_START_S):
+            await self._prompted(1)
+            for command in ("soundcard use files", f"play {tone}", f"record {self._recording}"):
+                # One at a time: 5.3 forgets some of what comes together.
+                before = self._prompts
+                self.tell(command)
+                await self._prompted(before + 1)
         return self
 
     async def __aexit__(
@@ -94,8 +101,15 @@ class Linphone:
         """Wait until it has printed this."""
         async with asyncio.timeout(timeout_s):
             while not any(text in line for line in self.log):
-                await self._printed.wait()
-                self._printed.clear()
+                await self._wait_for_print()
+
+    async def _prompted(self, times: int) -> None:
+        while self._prompts < times:
+            await self._wait_for_print()
+
+    async def _wait_for_print(self) -> None:
+        await self._printed.wait()
+        self._printed.clear()
 
     async def heard(self, hz: float) -> float:
         """Amplitude of a tone in the last 500 ms that it recorded, 0 to 1."""
@@ -135,6 +149,9 @@ class Linphone:
     async def _read(self) -> None:
         if self._process is None or self._process.stdout is None:
             return
-        while line := await self._process.stdout.readline():
-            self.log.append(line.decode(errors="replace").strip())
+        text = ""
+        while chunk := await self._process.stdout.read(_CHUNK):
+            *lines, text = (text + chunk.decode(errors="replace")).split("\n")
+            self.log += [line.strip() for line in lines]
+            self._prompts = sum(line.count(_PROMPT) for line in [*self.log, text])
             self._printed.set()
