@@ -1,6 +1,7 @@
 """Chromium gives up, for good, on a sound output that is not open after ten seconds; rooms hear the meeting anyhow."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import psutil
@@ -22,11 +23,11 @@ LOUD = 0.05
 
 def sound_service(gateway: RunningGateway) -> psutil.Process:
     """The process of Chromium's that opens sound outputs."""
-    found = [
-        process
-        for process in traces.instance_processes(gateway.runtime_dir)
-        if "--utility-sub-type=audio.mojom.AudioService" in process.cmdline()
-    ]
+    found = []
+    for process in traces.instance_processes(gateway.runtime_dir):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "--utility-sub-type=audio.mojom.AudioService" in process.cmdline():
+                found.append(process)
     assert len(found) == 1, found
     return found[0]
 
