@@ -2,8 +2,8 @@
  * The gateway's agent in the meeting's page: with what is beside it the only JavaScript of the gateway, and all
  * that it knows of Jitsi Meet's page. Chrome runs it in every document before the document's own scripts.
  *
- * It listens, presses one button, and has sounds that Chrome gave up begin anew; it changes nothing else that the
- * page does. What it uses of the page:
+ * It listens and presses one button; besides what sounds.js mends, it changes nothing that the page does. What it uses
+ * of the page:
  *   APP.conference          isLocalAudioMuted, isLocalVideoMuted, muteAudio, muteVideo, getStats, hangup,
  *                           getConnectionState, _room (lib-jitsi-meet's JitsiConference, there before it joins)
  *   APP.connection          lib-jitsi-meet's JitsiConnection, for why it failed
@@ -12,7 +12,6 @@
  *   APP.store               redux. Read: the connection's error, whether moderation forbids to unmute, whether we are
  *                           a visitor, whether our hand is up. Dispatched: raising it; closing a dialog; another name
  *   [data-testid="prejoin.joinMeeting"]   the button that joins
- *   <audio>                 with a MediaStream each: the sounds of others
  *   localStorage            who we are, as Jibri has always told it
  *   sessionStorage          ours: what of us was muted on purpose, and who we became, should the page load anew
  *   location.hash           `jwt`: the only place where the page looks for a token, beside the URL's query
@@ -30,10 +29,6 @@
     const SETTLE_EVERY_MS = 1000;
     const SETTLE_TRIES = 5;
     const CLICK_EVERY_MS = 1000;
-    const LISTEN_EVERY_MS = 1000;
-    const SILENT_MS = 5000;
-    const ANEW_AFTER_MS = 10000;
-    const ANEW_AFTER_AT_MOST_MS = 60000;
     const KEPT = 'jibriSipKept';
     const JOIN_BUTTON = '[data-testid="prejoin.joinMeeting"]';
 
@@ -62,11 +57,10 @@
     let settledAt = -Infinity;
     let frames = 0;
     let frameAt = -Infinity;
-    let listenedAt = -Infinity;
-    let playedAnew = 0;
     let lookedAt = performance.now();
 
     const signs = window.jibriSipSigns;
+    const sounds = window.jibriSipSounds;
     const conference = () => (window.APP && window.APP.conference) || null;
     const over = () => [ 'left', 'kicked', 'ended', 'failed', 'password' ].includes(state.phase);
 
@@ -168,7 +162,7 @@
         attempt(null, countFrames);
         if (joined) {
             attempt(null, settle);
-            attempt(null, listen);
+            attempt(null, () => sounds.listen());
             attempt(null, showSigns);
         } else {
             attempt(null, pressJoin);
@@ -418,55 +412,6 @@
         }
     }
 
-    // ---- what of others is heard ------------------------------------------------------------------------
-
-    const heard = new WeakMap();
-
-    /** What should sound does. Chrome gives up, for good, on a sound output that is not open after ten seconds. */
-    function listen() {
-        const now = performance.now();
-
-        if (now - listenedAt < LISTEN_EVERY_MS) {
-            return;
-        }
-        listenedAt = now;
-        for (const audio of document.querySelectorAll('audio')) {
-            if (isToSound(audio)) {
-                playAnewIfSilent(audio, now);
-            } else {
-                heard.delete(audio);
-            }
-        }
-    }
-
-    function isToSound(audio) {
-        const tracks = attempt([], () => audio.srcObject.getAudioTracks());
-        const pausedByPage = audio.paused && audio.readyState > 0;
-
-        return !pausedByPage && tracks.some(track => track.readyState === 'live' && !track.muted);
-    }
-
-    function playAnewIfSilent(audio, now) {
-        const before = heard.get(audio);
-
-        if (!before || before.position !== audio.currentTime) {
-            heard.set(audio, { position: audio.currentTime, anewAt: now + SILENT_MS, pause: ANEW_AFTER_MS });
-        } else if (now >= before.anewAt) {
-            const stream = audio.srcObject;
-
-            audio.srcObject = null;
-            audio.srcObject = stream;
-            quietly(() => audio.play());
-            playedAnew += 1;
-            // An output that is still not to be had keeps the page waiting for these ten seconds.
-            heard.set(audio, {
-                position: audio.currentTime,
-                anewAt: performance.now() + before.pause,
-                pause: Math.min(2 * before.pause, ANEW_AFTER_AT_MOST_MS)
-            });
-        }
-    }
-
     // ---- verbs ------------------------------------------------------------------------------------------
 
     const ICE = { connected: 'connected', completed: 'connected', disconnected: 'interrupted', failed: 'failed' };
@@ -525,7 +470,7 @@
             handRaised: isHandUp(),
             remoteVideo: performance.now() - frameAt < FRESH_FRAME_MS,
             remoteFrames: frames,
-            playedAnew,
+            playedAnew: sounds.playedAnew(),
             bitrates: bitrates(),
             ageMs: performance.now() - lookedAt
         };
