@@ -1,15 +1,14 @@
 """When the far side of either leg is gone without a word: the call ends by itself, and the slot is ready again."""
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.e2e.suspended import suspended
 from tests.e2e.waiting import in_state
 from tests.library import library_directory
 from tests.meeting import EmbeddedMeeting, Participant
@@ -24,18 +23,10 @@ ENDS_S = 30.0
 READY_S = 15.0
 
 
-@contextlib.contextmanager
-def stopped(meeting: EmbeddedMeeting) -> Iterator[None]:
-    """Stop the whole deployment: it neither answers nor closes anything, as behind a cut cable."""
+def deployment(meeting: EmbeddedMeeting) -> list[psutil.Process]:
+    """All processes of the meeting's: stopped, they neither answer nor close anything."""
     server = psutil.Process(meeting.pid)
-    processes = [server, *server.children(recursive=True)]
-    for process in processes:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.resume()
+    return [server, *server.children(recursive=True)]
 
 
 async def bridged(peer: MeasuredPeer, gateway: RunningGateway) -> None:
@@ -70,7 +61,7 @@ async def test_meeting_vanishes_while_nobody_is_there(tmp_path: Path) -> None:
         MeasuredPeer(width=640, height=360, fps=15) as peer,
     ):
         await bridged(peer, gateway)
-        with stopped(meeting):
+        with suspended(*deployment(meeting)):
             await peer.wait_over(SERVER_GONE["limits"]["server_timeout_s"] + ENDS_S)
             session = await in_state(gateway, "ended", ENDS_S)
             assert session["end"]["key"] == "meeting-lost", session["end"]
@@ -101,7 +92,7 @@ async def test_meeting_vanishes(tmp_path: Path) -> None:
     ):
         await bridged(peer, gateway)
         await alice.wait_for(lambda now: bool(now.video), "the peer's picture")
-        with stopped(meeting):
+        with suspended(*deployment(meeting)):
             await peer.wait_over(ENDS_S)
             session = await in_state(gateway, "ended", ENDS_S)
             assert session["end"]["key"] == "ice-failed", session["end"]

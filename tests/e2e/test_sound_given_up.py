@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e import traces
 from tests.e2e.conftest import ALICE_HZ
+from tests.e2e.suspended import suspended
 from tests.e2e.waiting import in_state, until
 from tests.meeting import EmbeddedMeeting, Participant
 from tests.peer.measured import MeasuredPeer
@@ -39,17 +40,15 @@ async def test_sound_is_played_anew(
     await peer.call(f"sip:demo@127.0.0.1:{gateway.sip_port}")
     await peer.wait_up()
     await in_state(gateway, "bridged")
-    service = sound_service(gateway)
-    service.suspend()
-    try:
-        async with Participant(meeting, "demo", name="alice", tone_hz=ALICE_HZ, width=320, height=180, fps=10):
-            await asyncio.sleep(GIVEN_UP_S)
-            service.resume()
-            await until(
-                lambda: peer.report(ALICE_HZ), lambda heard: heard.tones[ALICE_HZ] > LOUD, "tone of alice's", HEARD_S
+    async with contextlib.AsyncExitStack() as stack:
+        with suspended(sound_service(gateway)):
+            await stack.enter_async_context(
+                Participant(meeting, "demo", name="alice", tone_hz=ALICE_HZ, width=320, height=180, fps=10)
             )
-            await peer.hangup()
-            await peer.wait_over()
-    finally:
-        service.resume()
+            await asyncio.sleep(GIVEN_UP_S)
+        await until(
+            lambda: peer.report(ALICE_HZ), lambda heard: heard.tones[ALICE_HZ] > LOUD, "tone of alice's", HEARD_S
+        )
+        await peer.hangup()
+        await peer.wait_over()
     assert "sound_played_anew" in (logs / "gateway.log").read_text()
