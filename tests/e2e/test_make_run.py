@@ -1,6 +1,7 @@
 """`make run` and Ctrl-C: what it started is gone, with all that it made on the machine."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -21,9 +22,12 @@ PLACES = (Path("/dev/shm"), Path("/tmp/.X11-unix"))  # noqa: S108  (where progra
 
 def own_files() -> set[Path]:
     """What this user has in places that outlive a process."""
-    return {
-        path for place in PLACES if place.is_dir() for path in place.iterdir() if path.stat().st_uid == os.geteuid()
-    }
+    found = set()
+    for path in (path for place in PLACES if place.is_dir() for path in place.iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # somebody else's, who just ended
+            if path.stat().st_uid == os.geteuid():
+                found.add(path)
+    return found
 
 
 def files_below(directory: str) -> list[Path]:
