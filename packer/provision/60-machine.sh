@@ -7,12 +7,18 @@ set -euo pipefail
 . /etc/os-release
 echo jibri-sip >/etc/hostname
 printf '127.0.0.1 localhost jibri-sip\n::1 localhost ip6-localhost ip6-loopback jibri-sip\n' >/etc/hosts
-# The ESP may hold the set-up: a machine without hardware virtualization that is busy needs minutes to find its disks.
-cat >/etc/fstab <<'FSTAB'
+# The disk that scripts/make-disk makes. A machine that runs (Packer's) has one of somebody else's, and an fstab that fits it.
+if [ ! -d /run/systemd/system ]; then
+  # The ESP may hold the set-up: a machine without hardware virtualization that is busy needs minutes to find its disks.
+  cat >/etc/fstab <<'FSTAB'
 LABEL=root  /          ext4  defaults,noatime,errors=remount-ro,x-systemd.growfs  0 1
 LABEL=ESP   /boot/efi  vfat  umask=0077,nofail,x-systemd.device-timeout=300                               0 2
 FSTAB
+fi
 install -d /boot/efi
+# Debian's cloud image has netplan make files for systemd-networkd that would go before ours, and cloud-init has left one
+# there for the network card of the machine that built this.
+rm -f /etc/netplan/*.yaml
 # The distribution's own mirrors, as its package of apt names them, whatever built this.
 examples=/usr/share/doc/apt/examples
 rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*

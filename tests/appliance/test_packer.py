@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -41,6 +42,15 @@ def test_the_template_is_valid(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_starts_from_the_release_that_builds(tmp_path: Path) -> None:
+    """A payload is for one release of Debian, so the disk is of that one, unless another is given."""
+    (tmp_path / "payload").mkdir()
+    release = platform.freedesktop_os_release()
+    said = run(ROOT / "scripts/build-packer", "--prepare", "--payload", tmp_path / "payload", tmp_path / "out")
+    image = f"{release['VERSION_CODENAME']}/latest/debian-{release['VERSION_ID']}-generic-amd64.qcow2"
+    assert f"base_image=https://cloud.debian.org/images/cloud/{image} " in said
 
 
 def test_a_real_build(prepared: Path, logs: Path) -> None:
