@@ -59,7 +59,14 @@ def _bears_mark(process: psutil.Process, runtime_dir: str) -> bool:
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those that still run, and are not merely to be collected."""
-    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in processes if _is_alive(each)]
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    # It may end between two questions.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def named(runtime_dir: Path, name: str) -> psutil.Process:

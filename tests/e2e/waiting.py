@@ -12,7 +12,7 @@ _POLL_S = 0.05
 
 
 async def until(
-    probe: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], what: str, timeout_s: float = 15.0
+    probe: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], what: str, timeout_s: float = 30.0
 ) -> T:
     """The first answer of `probe` that is wanted.
 
@@ -27,7 +27,7 @@ async def until(
     return found
 
 
-async def in_state(gateway: RunningGateway, state: str, timeout_s: float = 15.0) -> dict[str, Any]:
+async def in_state(gateway: RunningGateway, state: str, timeout_s: float = 30.0) -> dict[str, Any]:
     """The gateway's newest session, once it is in this state."""
 
     async def newest() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from browser import Chrome, JoinFailed, MeetingPage, PageLoadFailed, PageState, 
 from browser.page import Medium
 from tests.integration.browser.site import Site, serve, write_certificate
 
+SOON_S = 15.0  # a second or two, where the machine is not busy
 CODE = 'sésame "; alert(1)//'
 _SIGNS = """
     const host = document.getElementById('jibri-sip-signs');
@@ -55,7 +56,7 @@ def script(page: MeetingPage, source: str) -> Any:
     return page._driver._remote.execute_script(source)
 
 
-def wait_for(page: MeetingPage, condition: Callable[[PageState], bool], seconds: float = 3) -> PageState:
+def wait_for(page: MeetingPage, condition: Callable[[PageState], bool], seconds: float = SOON_S) -> PageState:
     """Return the first state that fulfils the condition."""
     deadline = time.monotonic() + seconds
     while True:
@@ -253,7 +254,7 @@ def test_abort_breaks_joining_off(page: MeetingPage, site: Site) -> None:
     with pytest.raises(JoinFailed) as error:
         page.join(visit(site, "silent"), 20)
     assert error.value.kind == "aborted"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 6
     page.show_blank()
     assert page.join(visit(site), 10).phase == "joined"
 
@@ -271,7 +272,7 @@ def test_reload_of_the_page_is_reconnecting(page: MeetingPage, site: Site) -> No
     page.join(visit(site), 10)
     script(page, "location.reload()")
     assert wait_for(page, lambda state: state.phase != "joined").phase == "reconnecting"
-    assert wait_for(page, lambda state: state.phase == "joined", 5).participants == 0
+    assert wait_for(page, lambda state: state.phase == "joined").participants == 0
 
 
 def test_muting_is_obeyed_and_not_undone(page: MeetingPage, site: Site) -> None:
@@ -292,7 +293,7 @@ def test_what_was_muted_on_purpose_stays_so(page: MeetingPage, site: Site) -> No
     page.set_audio_muted(True)
     script(page, "location.reload()")
     wait_for(page, lambda state: state.phase != "joined")
-    wait_for(page, lambda state: state.audio_muted and not state.video_muted, 5)
+    wait_for(page, lambda state: state.audio_muted and not state.video_muted)
     time.sleep(1.5)
     assert page.state().audio_muted
     page.leave()
@@ -360,7 +361,7 @@ def test_signs_show_what_is_off(page: MeetingPage, site: Site) -> None:
         return found
 
     def wait_for_signs(*wanted: str) -> None:
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + SOON_S
         while (now := signs()) != list(wanted):
             assert time.monotonic() < deadline, now
             time.sleep(0.05)

@@ -21,6 +21,8 @@ from virtual_devices.processes import X_DIRECTORY, leftovers
 from virtual_devices.screen import ScreenSource
 
 BLACK_CARD_LUMA = 16
+BOUNDED_S = 2.0  # the 50 ms that a picture may cost, on a busy machine; nothing else would end the wait
+BACK_S = 10.0
 
 
 class Painter:
@@ -132,14 +134,15 @@ async def test_a_stopped_server_does_not_stop_us(screen: ScreenSource, display: 
     try:
         start = time.monotonic()
         picture, live = screen.native.read()
-        assert time.monotonic() - start < 0.2
+        assert time.monotonic() - start < BOUNDED_S
         assert live
         assert counter(picture, display.canvas) == 1
         assert screen.stats().errors == 1
     finally:
         os.kill(display.pid, signal.SIGCONT)
-    await asyncio.sleep(0.1)
-    assert counter(screen.native.read()[0], display.canvas) == 2
+    async with asyncio.timeout(BACK_S):
+        while counter(screen.native.read()[0], display.canvas) != 2:  # noqa: ASYNC110  (nobody tells us)
+            await asyncio.sleep(0.01)
 
 
 async def test_the_server_is_killed(display: Display, canvas: Canvas, runtime_dir: Path) -> None:
@@ -154,11 +157,10 @@ async def test_the_server_is_killed(display: Display, canvas: Canvas, runtime_di
     socket = X_DIRECTORY / ".X11-unix" / f"X{display.name[1:]}"
     assert socket.exists()
     os.kill(display.pid, signal.SIGKILL)
-    for _ in range(100):
-        if lost and screen.stats().lost:
-            break
-        screen.native.read()
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(BACK_S):
+        while not (lost and screen.stats().lost):
+            screen.native.read()
+            await asyncio.sleep(0.01)
     assert lost == ["Xvfb ended with status -9"]
     assert screen.stats().lost
     assert screen.native.read()[1]

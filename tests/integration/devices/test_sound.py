@@ -178,7 +178,7 @@ async def test_the_daemon_is_killed(endpoint: Any, audio: AudioServer, sound: So
         start = time.monotonic()
         await sound.close()
         await audio.close()
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 3
         await audio.start()
         again = SoundDevice(audio)
         await again.start()

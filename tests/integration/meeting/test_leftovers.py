@@ -1,6 +1,7 @@
 """Nothing outlives an embedded meeting: no process, no file, however it ends."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -32,7 +33,14 @@ def _scratch(family: list[psutil.Process]) -> Path:
 
 
 def _alive(family: list[psutil.Process]) -> list[psutil.Process]:
-    return [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return [p for p in family if _is_alive(p)]
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    # It may end between two questions.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -20,6 +20,8 @@ from virtual_devices.processes import ChildProcess, OrphanReaper, instance_env, 
 # A process that starts a child of its own, prints its id, and waits.
 PARENT = "import subprocess, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"
 
+SOON_S = 10.0  # however busy the machine is
+
 
 @pytest.fixture
 def runtime_dir() -> Iterator[Path]:
@@ -39,12 +41,10 @@ def is_alive(pid: int) -> bool:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Waits for something that must come true within 2 s."""
-    for _ in range(200):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not come true")
+    """Waits for something that must come true soon."""
+    async with asyncio.timeout(SOON_S):
+        while not condition():  # noqa: ASYNC110  (nobody tells us)
+            await asyncio.sleep(0.01)
 
 
 def sleeper(directory: Path) -> subprocess.Popen[bytes]:
@@ -99,7 +99,7 @@ async def test_stop_kills_the_stubborn(tmp_path: Path) -> None:
     start = time.monotonic()
     await child.stop(grace=0.2)
     assert child.returncode == -signal.SIGKILL
-    assert 0.2 <= time.monotonic() - start < 1
+    assert 0.2 <= time.monotonic() - start < SOON_S
 
 
 async def test_missing_program(tmp_path: Path) -> None:
