@@ -108,6 +108,7 @@ class Session(ABC):
         self._parts = parts
         self._at_start = parts.bridge.stats()
         self._answered = asyncio.Event()
+        self._on_hold = False
         self._tasks: list[asyncio.Task[None]] = []
         self._ending: asyncio.Future[EndReason] = asyncio.get_running_loop().create_future()
         self._seen: Seen | None = None
@@ -160,6 +161,10 @@ class Session(ABC):
             first_frames.cancel()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._ending.done():
+            # What began now would not be cancelled any more, and might keep the session from its end for ever.
+            work.close()
+            return
         self._tasks.append(asyncio.create_task(self._guarded(work)))
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
@@ -236,6 +241,7 @@ class Session(ABC):
         self._move(Event.BRIDGED)
         self.timeline.mark(Stage.BRIDGED, monotonic())
         _log.info("session_bridged", **self.timeline.stages_ms())
+        self._hold()
 
     async def _mark_first_frames(self) -> None:
         """Note when the first live picture passed each way."""
@@ -274,17 +280,28 @@ class Session(ABC):
                 self._tell(Happening.ANSWERED)
             case sip.MediaUp(video=video):
                 self.timeline.mark(Stage.MEDIA_UP, monotonic())
-                if self.standing.state is not State.HELD:
+                if not self._on_hold:
                     self._parts.bridge.show_peer(self._peer_name(), video=video)
-            case sip.Held() if self.standing.state is State.BRIDGED:
-                self._move(Event.HELD)
-                self._parts.bridge.hold()
-            case sip.Resumed() if self.standing.state is State.HELD:
-                self._move(Event.RESUMED)
+            case sip.Held():
+                self._on_hold = True
+                self._hold()
+            case sip.Resumed():
+                self._resume()
             case sip.Dtmf(digit=digit):
                 self._press(digit)
             case _:
                 pass
+
+    def _hold(self) -> None:
+        """Tell the meeting of the hold; a caller who waits in the lobby may have begun it long before there is one."""
+        if self._on_hold and self.standing.state is State.BRIDGED:
+            self._move(Event.HELD)
+            self._parts.bridge.hold()
+
+    def _resume(self) -> None:
+        self._on_hold = False
+        if self.standing.state is State.HELD:
+            self._move(Event.RESUMED)
 
     async def _hand_over(self, before: Call, successor: Call) -> None:
         """The peer hands the call on: it goes on until the other one is up, which then takes its place."""
@@ -306,8 +323,7 @@ class Session(ABC):
         self.call, self.peer = successor, successor.remote_uri
         log.bind(call_id=successor.sip_call_id)
         _log.info("call_handed_over", peer=self.peer, before=before.sip_call_id)
-        if self.standing.state is State.HELD:
-            self._move(Event.RESUMED)
+        self._resume()
         self._start(self._follow(successor))
         self._start(self._rename(before))
         # Who hands a call on hangs up once it is told that the other one is up (RFC 5589 section 6).

@@ -23,6 +23,7 @@ OK = 200
 BUSY_HERE = 486
 UNAVAILABLE = 503
 TERMINATED = 487
+LOCAL_HOLD = 2  # PJSUA_CALL_MEDIA_LOCAL_HOLD
 
 
 def uri(gateway: RunningGateway, user: str) -> str:
@@ -126,6 +127,28 @@ async def test_cancel_while_ringing(gateway: RunningGateway, peer: MeasuredPeer,
     await ended(gateway, "cancelled")
     assert not await meeting.occupants("cancelled")
     await gateway.ready(READY_S)
+
+
+async def test_held_before_it_is_let_in(
+    alice: Participant, gateway: RunningGateway, peer: MeasuredPeer, meeting: EmbeddedMeeting
+) -> None:
+    """Who puts the call on hold in the lobby is on hold once it is let in, not silent; taken back, it is seen."""
+    await meeting.set_lobby("demo", is_open=True)
+    try:
+        await peer.call(uri(gateway, "demo"))
+        await peer.wait_up()
+        await meeting.wait_for_knock("demo", PEER)
+        await peer.hold()
+        while not any(media["status"] == LOCAL_HOLD for media in (await peer.wait_for("media"))["media"]):
+            pass
+        await meeting.admit("demo", PEER)
+        await in_state(gateway, "held")
+    finally:
+        await meeting.set_lobby("demo", is_open=False)
+    await peer.resume()
+    await in_state(gateway, "bridged")
+    await alice.report(reset=True)
+    await alice.wait_for(lambda now: PEER in now.video and now.video[PEER].intact >= FRAMES, "the peer's picture")
 
 
 async def test_operator_hangs_up(gateway: RunningGateway, peer: MeasuredPeer) -> None:
