@@ -60,12 +60,21 @@ class Camera(ABC):
         """
         try:
             await self._acquire()
-            self._native = await asyncio.to_thread(self._open, cards.no_signal(self.canvas))
+            await self._open_in_thread()
         except BaseException:
             await self.close()
             raise
-        self._native.attach()
+        self.native.attach()
         self._watch = asyncio.create_task(self._report_loss())
+
+    async def _open_in_thread(self) -> None:
+        opening = asyncio.create_task(asyncio.to_thread(self._open, cards.no_signal(self.canvas)))
+        try:
+            self._native = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on, and what it opens has threads and descriptors of its own: it is to be closed, too.
+            self._native = await opening
+            raise
 
     async def close(self) -> None:
         """Releases everything in reverse order. Idempotent."""
