@@ -95,15 +95,16 @@ class Client(ClientXMPP):
         pace: Pace,
     ) -> None:
         login = settings.control_login
+        name = f"{settings.name}-{host}"
+        address, port = _address(host, login.port)
         super().__init__(
             f"{login.username}@{login.domain}",
             login.secret.get_secret_value(),
-            plugin_config={"feature_mechanisms": {"unencrypted_plain": settings.security == "disabled"}},
+            plugin_config={"feature_mechanisms": _unencrypted(_security(settings, address))},
         )
-        name, port = _address(host, login.port)
         self.host = host
-        self.name = f"{settings.name}-{host}"
-        self.address = (name, port)
+        self.name = name
+        self.address = (address, port)
         self._mucs = settings.mucs
         self._extension = extension
         self._on_request = on_request
@@ -115,12 +116,13 @@ class Client(ClientXMPP):
         self._online = False
         self._grace: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._next: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._encrypt(settings, name)
+        self._encrypt(settings, address)
         self._listen()
 
     def _encrypt(self, settings: XmppSettings, host: str) -> None:
-        security = settings.security or ("if-possible" if host in _LOCAL else "required")
+        security = _security(settings, host)
         self.enable_direct_tls = False
         self.enable_starttls = security != "disabled"
         self.enable_plaintext = security != "required"
@@ -159,7 +161,7 @@ class Client(ClientXMPP):
         """Leave the breweries and end the stream, within seconds."""
         self._closing = True
         self._stop_grace()
-        self._stop_deadline()
+        self._stop_attempts()
         if self._online:
             for muc in self._mucs:
                 self.send_presence(pto=f"{muc.jid}/{muc.nickname}", ptype="unavailable")
@@ -196,22 +198,21 @@ class Client(ClientXMPP):
     # The connection ------------------------------------------------------------------------------
 
     def _try(self) -> None:
+        self._next = None
         self.connect(*self.address)
         self._deadline = asyncio.get_running_loop().call_later(self._pace.session_within_s, self._too_late)
 
     def _too_late(self) -> None:
         """Neither a session nor a refusal: begin anew."""
-        _log.warning("xmpp_unreachable", client=self.name, reason=f"no session in {self._pace.session_within_s:.0f} s")
-        self._count("xmpp_reconnection_failed", self.host)
-        if self.is_connected():
-            self.abort()
-        else:
-            self.cancel_connection_attempt()
-            self._spawn(self._reconnect())
+        self._note_failure(f"no session in {self._pace.session_within_s:.0f} s")
+        self.cancel_connection_attempt()
+        self.abort()
+        # Of a connection that is given up in the middle of its TLS handshake, `disconnected` never tells.
+        self._reconnect()
 
     def _started(self, _event: object) -> None:
         """A new stream: nobody in the breweries knows us."""
-        self._stop_deadline()
+        self._stop_attempts()
         if self._grace is not None:
             self._lost()
         self._online = self._was_connected = True
@@ -222,7 +223,7 @@ class Client(ClientXMPP):
 
     def _resumed(self, _event: object) -> None:
         """The same stream goes on: all is as it was, but for what changed meanwhile."""
-        self._stop_deadline()
+        self._stop_attempts()
         self._stop_grace()
         self._online = True
         _log.info("xmpp_resumed", client=self.name)
@@ -230,7 +231,6 @@ class Client(ClientXMPP):
         self.publish()
 
     def _disconnected(self, reason: object) -> None:
-        self._stop_deadline()
         was_online, self._online = self._online, False
         if self._closing:
             return
@@ -238,25 +238,34 @@ class Client(ClientXMPP):
             self._count("xmpp_closed_on_error" if isinstance(reason, Exception) else "xmpp_closed", self.host)
             _log.warning("xmpp_closed", client=self.name, reason=str(reason or "the server closed the stream"))
             self._grace = asyncio.get_running_loop().call_later(self._pace.resume_within_s, self._lost)
-        self._spawn(self._reconnect())
+        elif self._next is None:
+            self._note_failure(str(reason or "the connection was closed"))
+        self._reconnect()
 
-    async def _reconnect(self) -> None:
+    def _reconnect(self) -> None:
+        """Try again after a pause: once, however often one failure is told (a reset in a TLS handshake is twice)."""
+        if self._closing or self._next is not None:
+            return
+        self._stop_attempts()
         self._count("xmpp_reconnecting", self.host)
-        await asyncio.sleep(self._pace.retry_s if self._was_connected else self._pace.first_retry_s)
-        if not self._closing:
-            self._try()
+        pause = self._pace.retry_s if self._was_connected else self._pace.first_retry_s
+        self._next = asyncio.get_running_loop().call_later(pause, self._try)
 
     def _failed(self, reason: object) -> None:
-        self._stop_deadline()
-        self._count("xmpp_reconnection_failed", self.host)
-        _log.warning("xmpp_unreachable", client=self.name, reason=str(reason))
+        self._note_failure(str(reason))
         # slixmpp tries again by itself, at longer and longer intervals; the contract's pace is a steady one.
         self.cancel_connection_attempt()
-        if not self._closing:
-            self._spawn(self._reconnect())
+        self._reconnect()
+
+    def _note_failure(self, reason: str) -> None:
+        self._count("xmpp_reconnection_failed", self.host)
+        _log.warning("xmpp_unreachable", client=self.name, reason=reason)
 
     def _refused(self, _event: object) -> None:
-        _log.error("xmpp_login_refused", client=self.name, remedy="See control_login of this environment.")
+        remedy = "See control_login of this environment."
+        if self.enable_starttls and "starttls" not in self.features:
+            remedy += " The server offers no STARTTLS: have it do so, or see security."
+        _log.error("xmpp_login_refused", client=self.name, remedy=remedy)
 
     def _untrusted(self, error: object) -> None:
         _log.error(
@@ -276,21 +285,27 @@ class Client(ClientXMPP):
             self._grace.cancel()
             self._grace = None
 
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _stop_attempts(self) -> None:
+        """Await neither the end of an attempt nor the next one."""
+        for handle in (self._deadline, self._next):
+            if handle is not None:
+                handle.cancel()
+        self._deadline = self._next = None
 
     async def _ping(self) -> None:
         while True:
             await asyncio.sleep(self._pace.ping_every_s)
             if not self._online:
                 continue
+            # Another connection than this one is not to blame for an answer that does not come.
+            asked = self.transport
             try:
                 await self.plugin["xep_0199"].ping(JID(self.boundjid.host), timeout=self._pace.answer_within_s)
             except IqError:
                 pass  # an answer all the same
             except IqTimeout:
+                if self.transport is not asked:
+                    continue
                 self._count("xmpp_ping_failed", self.host)
                 _log.warning("xmpp_silent", client=self.name)
                 self.disconnect_reason = "no answer to a ping"
@@ -368,6 +383,15 @@ def answer(iq: _Stanza, element: Element) -> None:
     reply = iq.reply(clear=True)
     reply.set_payload(element)
     reply.send()
+
+
+def _security(settings: XmppSettings, host: str) -> str:
+    return settings.security or ("if-possible" if host in _LOCAL else "required")
+
+
+def _unencrypted(security: str) -> dict[str, bool]:
+    """How to log in to a server that offers no encryption: SCRAM (RFC 5802) does not show the password, PLAIN does."""
+    return {"unencrypted_scram": security != "required", "unencrypted_plain": security == "disabled"}
 
 
 def _context(authorities: Path | None) -> ssl.SSLContext:

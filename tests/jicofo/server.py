@@ -27,6 +27,7 @@ _STOP_S = 5
 _CONFIG = """\
 data_path = {data}
 pidfile = {pid}
+run_as_root = true
 log = {{ debug = {log} }}
 storage = "internal"
 modules_enabled = {{ "disco"; "saslauth"; "tls"; "ping"; "smacks"; "presence"; "message"; "iq" }}
@@ -37,7 +38,6 @@ s2s_ports = {{ }}
 http_ports = {{ }}
 https_ports = {{ }}
 c2s_require_encryption = {encryption}
-allow_unencrypted_plain_auth = true
 smacks_hibernation_time = {hibernation}
 
 VirtualHost "{auth}"

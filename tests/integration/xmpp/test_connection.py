@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from jibri_sip.config.control import XmppSettings
 from jibri_sip.errors import ConfigInvalid, FileUnreadable, GatewayError
 from jibri_sip.xmpp.client import Client, Pace
 from jibri_sip.xmpp.stanzas import status_extension
-from tests.integration.xmpp.conftest import HIBERNATION_S, xmpp_settings
+from tests.integration.xmpp.conftest import ACCOUNTS, HIBERNATION_S, xmpp_settings
 from tests.jicofo import BreweryServer, Jicofo, Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,6 +29,12 @@ QUICK = Pace(
 )
 STRICT = Pace(retry_s=0.2, session_within_s=2.0, resume_within_s=0.5)
 SOON_S = 10.0
+FEATURES = (
+    "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' id='1'>"
+    "<stream:features>{}</stream:features>"
+)
+STARTTLS = "xmlns='urn:ietf:params:xml:ns:xmpp-tls'"
+SASL = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
 
 
 @dataclass
@@ -198,6 +204,83 @@ async def test_server_that_says_nothing(server: BreweryServer) -> None:
             await seen.until(lambda seen: seen.counted["xmpp_reconnection_failed"] >= 2)
             assert made >= 2
             assert seen.lost == 0
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_server_that_breaks_off_in_the_handshake(server: BreweryServer, *, silent: bool) -> None:
+    """One that agrees to TLS and then says nothing, or resets, is tried again: by one attempt after the other."""
+    made = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal made
+        made += 1
+        await reader.readuntil(b">")
+        writer.write(FEATURES.format(f"<starttls {STARTTLS}/>").encode())
+        await reader.readuntil(b"/>")
+        writer.write(f"<proceed {STARTTLS}/>".encode())
+        with suppress(ConnectionError):
+            await reader.read(1)
+            if silent:
+                await reader.read()
+        writer.transport.abort()
+
+    broken = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with broken:
+        port = broken.sockets[0].getsockname()[1]
+        pace = Pace(first_retry_s=0.1, session_within_s=0.5)
+        async with connected(xmpp_settings(server, "unheard", port=port), pace) as (_client, seen):
+            await seen.until(lambda seen: seen.counted["xmpp_reconnecting"] >= 6)
+            assert seen.counted["xmpp_reconnecting"] == seen.counted["xmpp_reconnection_failed"]
+            assert abs(seen.counted["xmpp_reconnecting"] - made) <= 1
+
+
+@pytest.mark.parametrize(
+    ("security", "mechanism", "logs_in"),
+    [
+        ("disabled", "SCRAM-SHA-1", True),
+        ("disabled", "PLAIN", True),
+        ("if-possible", "SCRAM-SHA-1", True),
+        ("if-possible", "PLAIN", False),
+        ("required", "SCRAM-SHA-1", False),
+        ("required", "PLAIN", False),
+    ],
+)
+async def test_server_without_encryption(
+    server: BreweryServer, security: str, mechanism: str, *, logs_in: bool
+) -> None:
+    """Who does not insist on TLS logs in without; the password itself is shown only where there is to be none."""
+    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b">")
+        writer.write(FEATURES.format(f"<mechanisms {SASL}><mechanism>{mechanism}</mechanism></mechanisms>").encode())
+        if not heard.done():
+            heard.set_result(await reader.readuntil(b">"))
+        writer.transport.abort()
+
+    plain = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with plain:
+        port = plain.sockets[0].getsockname()[1]
+        async with connected(xmpp_settings(server, "unsafe", port=port, security=security), QUICK):
+            stanza = await asyncio.wait_for(asyncio.shield(heard), SOON_S)
+    assert stanza.startswith(b"<auth " if logs_in else b"</stream:stream")
+
+
+async def test_ping_of_the_connection_before(tmp_path: Path) -> None:
+    """What a connection that is gone has not answered is not held against the one after it."""
+    async with BreweryServer(tmp_path, ACCOUNTS) as own, Wire(own.port) as wire:
+        pace = Pace(retry_s=0.2, ping_every_s=0.2, answer_within_s=4.0)
+        async with connected(xmpp_settings(own, "anew", port=wire.port), pace) as (client, seen):
+            await seen.until(lambda seen: seen.counted["xmpp_connected"] == 1)
+            wire.silence()
+            await asyncio.sleep(2 * pace.ping_every_s)
+            await own.kill()
+            wire.mend()
+            await own.start()
+            await seen.until(lambda seen: seen.counted["xmpp_connected"] == 2)
+            await asyncio.sleep(pace.answer_within_s)
+            assert client.online
+            assert (seen.counted["xmpp_ping_failed"], seen.counted["xmpp_connected"]) == (0, 2)
 
 
 async def test_nickname_of_somebody_else(server: BreweryServer, jicofo: Jicofo) -> None:
