@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import copy
+import hashlib
 import logging
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,6 +31,8 @@ DEFAULT_PORT = 5222
 CLOSE_S = 2.0
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _CONFLICT = "conflict"
+_MACHINE_ID = Path("/etc/machine-id")
+_RESOURCE_DIGITS = 16
 
 # slixmpp gives stanzas their interfaces while it runs.
 _Stanza: TypeAlias = Any
@@ -98,7 +102,7 @@ class Client(ClientXMPP):
         name = f"{settings.name}-{host}"
         address, port = _address(host, login.port)
         super().__init__(
-            f"{login.username}@{login.domain}",
+            f"{login.username}@{login.domain}/{_resource(name, settings.mucs)}",
             login.secret.get_secret_value(),
             plugin_config={"feature_mechanisms": _unencrypted(_security(settings, address))},
         )
@@ -141,6 +145,7 @@ class Client(ClientXMPP):
             ("disconnected", self._disconnected),
             ("connection_failed", self._failed),
             ("failed_all_auth", self._refused),
+            ("stream_error", self._broken_off),
             ("ssl_invalid_chain", self._untrusted),
         ):
             self.add_event_handler(event, handler)
@@ -267,6 +272,10 @@ class Client(ClientXMPP):
             remedy += " The server offers no STARTTLS: have it do so, or see security."
         _log.error("xmpp_login_refused", client=self.name, remedy=remedy)
 
+    def _broken_off(self, error: _Stanza) -> None:
+        if error["condition"] == _CONFLICT:
+            _log.error("xmpp_replaced", client=self.name, remedy="Give each instance its own nickname.")
+
     def _untrusted(self, error: object) -> None:
         _log.error(
             "xmpp_certificate_refused",
@@ -383,6 +392,21 @@ def answer(iq: _Stanza, element: Element) -> None:
     reply = iq.reply(clear=True)
     reply.set_payload(element)
     reply.send()
+
+
+def _resource(name: str, mucs: Sequence[MucSettings]) -> str:
+    """That of the address that we ask for: the same after a restart, and nobody else's.
+
+    Of a gateway that was killed the server keeps the stream for minutes, to be resumed, and takes one of the same
+    account and nickname for its second device: what jicofo orders would go to the dead one. An address that is asked
+    for again ends that stream at once (RFC 6120 section 7.7.2.2).
+    """
+    try:
+        machine = _MACHINE_ID.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        machine = socket.gethostname()
+    parts = (machine, name, *(f"{muc.jid}/{muc.nickname}" for muc in mucs))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_RESOURCE_DIGITS]
 
 
 def _security(settings: XmppSettings, host: str) -> str:

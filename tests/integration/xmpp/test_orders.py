@@ -18,7 +18,7 @@ from jibri_sip.session.news import Availability, Happening, InstanceNews
 from jibri_sip.session.orders import ServiceOrder
 from jibri_sip.xmpp.brewery import Breweries
 from jibri_sip.xmpp.client import USUAL, Pace
-from tests.integration.xmpp.conftest import ACCOUNTS, environment
+from tests.integration.xmpp.conftest import ACCOUNTS, HIBERNATION_S, environment
 from tests.jicofo import BreweryServer, Jicofo, SipSession, Wire
 from tests.jicofo.server import BREWERY_DOMAIN
 from tests.unit.fixed_control import FixedControl
@@ -335,6 +335,24 @@ async def test_an_instance_that_is_gone(server: BreweryServer) -> None:
         await jicofo.wait_for(lambda: len(session.told) == 3)
         assert [status for status, *_ in session.told] == ["pending", "gone", "pending"]
         second.control.end(errors.PeerHungUp())
+
+
+async def test_a_gateway_that_was_killed(server: BreweryServer, jicofo: Jicofo) -> None:
+    """The one that is started in its place is asked, and not the stream that the server keeps to be resumed."""
+    async with Wire(server.port) as wire:
+        raw = environment(server, "killed", port=wire.port)
+        settings = Settings.model_validate({"meeting": {"base_url": "https://meet.example.com"}, "xmpp": [raw]})
+        killed = Breweries(settings, OneSession(), lambda _name, _host: None, lambda _error: None)
+        killed.open()
+        await jicofo.wait_for(lambda: "killed" in jicofo.instances)
+        before = jicofo.instances["killed"]
+        wire.take_away()
+        await killed.close()
+        wire.mend()
+        assert jicofo.instances["killed"] is before
+        async with ordering(jicofo, [raw]) as found:
+            await jicofo.wait_for(lambda: jicofo.instances.get("killed", before) is not before, HIBERNATION_S / 2)
+            assert await found.start("killed") == {"status": "pending", "sipaddress": ADDRESS}
 
 
 async def test_two_hosts_of_one_environment(server: BreweryServer, jicofo: Jicofo, tmp_path: Path) -> None:
