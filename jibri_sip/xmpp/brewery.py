@@ -75,6 +75,7 @@ class Breweries:
         self._count = count
         self._on_refused = on_refused
         self._pace = pace
+        self._published: tuple[bool, bool] | None = None
         self._ordered: dict[str, _Ordered] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients = [self._client(environment, host) for environment in settings.xmpp for host in environment.hosts]
@@ -112,8 +113,8 @@ class Breweries:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _extension(self) -> Element:
-        news = self._control.instance
-        return status_extension(idle=news.availability is Availability.IDLE, healthy=news.healthy)
+        idle, healthy = _status(self._control.instance)
+        return status_extension(idle=idle, healthy=healthy)
 
     # What jicofo asks ----------------------------------------------------------------------------
 
@@ -175,8 +176,12 @@ class Breweries:
 
     # What becomes of it --------------------------------------------------------------------------
 
-    def instance_changed(self, _news: InstanceNews) -> None:
+    def instance_changed(self, news: InstanceNews) -> None:
         """Publish it everywhere; presences are sent on change only, jicofo counts on that."""
+        before, self._published = self._published, _status(news)
+        if self._published == before:
+            # It is ill for another reason, or EXPIRED, for which there is no word.
+            return
         for client in self._clients:
             client.publish()
 
@@ -201,6 +206,11 @@ class Breweries:
                 task = asyncio.get_running_loop().create_task(self._control.stop_service(errors.ControlLost()))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+
+
+def _status(news: InstanceNews) -> tuple[bool, bool]:
+    """What a presence tells: whether it is idle, and healthy."""
+    return news.availability is Availability.IDLE, news.healthy
 
 
 def _off(sip_address: str, news: SessionNews) -> Report:

@@ -175,20 +175,17 @@ async def test_entering(all_of_it: Told) -> None:
         assert '<x xmlns="http://jabber.org/protocol/muc">' in stanza
 
 
-@pytest.mark.parametrize(
-    ("news", "wanted"),
-    [
+async def test_presence(told: Told) -> None:
+    """The same to both; there is no word for an expired one, which stays busy."""
+    for news, wanted in (
         (InstanceNews(Availability.BUSY), status("busy", "healthy")),
         (InstanceNews(Availability.BUSY, errors.DeviceFailed("x")), status("busy", "unhealthy")),
         (InstanceNews(Availability.IDLE, errors.DeviceFailed("x")), status("idle", "unhealthy")),
         (InstanceNews(Availability.EXPIRED), status("busy", "healthy")),
         (InstanceNews(Availability.IDLE), status("idle", "healthy")),
-    ],
-)
-async def test_presence(told: Told, news: InstanceNews, wanted: str) -> None:
-    """The same to both; there is no word for an expired one, which stays busy."""
-    told.control.stand(news)
-    assert await told.presences() == [wanted, wanted]
+    ):
+        told.control.stand(news)
+        assert await told.presences() == [wanted, wanted]
 
 
 @pytest.mark.parametrize("kind", ["set", "get"])

@@ -355,6 +355,18 @@ async def test_a_gateway_that_was_killed(server: BreweryServer, jicofo: Jicofo) 
             assert await found.start("killed") == {"status": "pending", "sipaddress": ADDRESS}
 
 
+async def test_presence_on_change_only(server: BreweryServer, jicofo: Jicofo) -> None:
+    """What has no word in it, why an instance is ill or that it is used up, changes nothing."""
+    async with ordering(jicofo, [environment(server, "one")]) as found:
+        before = jicofo.instances["one"].presences
+        for availability in (Availability.BUSY, Availability.BUSY, Availability.EXPIRED):
+            found.control.stand(InstanceNews(availability, errors.DeviceFailed("x")))
+        found.control.stand(InstanceNews(Availability.IDLE))
+        one = jicofo.instances["one"]
+        await jicofo.wait_for(lambda: one.presences >= before + 2 and one.available)
+        assert one.presences == before + 2
+
+
 async def test_two_hosts_of_one_environment(server: BreweryServer, jicofo: Jicofo, tmp_path: Path) -> None:
     """There is a connection to each; orders of either are taken, and only whence it came a session is stopped."""
     async with (
