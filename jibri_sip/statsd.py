@@ -26,9 +26,12 @@ class Statsd:
         """Look up the host; where there is none, nothing will be sent."""
         loop = asyncio.get_running_loop()
         try:
-            self._transport, _ = await loop.create_datagram_endpoint(
-                asyncio.DatagramProtocol, remote_addr=self._address
-            )
+            async with asyncio.timeout(_LOOK_UP_S):
+                self._transport, _ = await loop.create_datagram_endpoint(
+                    asyncio.DatagramProtocol, remote_addr=self._address
+                )
+        except TimeoutError:
+            _log.warning("statsd_unreachable", host=self._address[0], error=f"not found within {_LOOK_UP_S:.0f} s")
         except OSError as error:
             _log.warning("statsd_unreachable", host=self._address[0], error=str(error))
 

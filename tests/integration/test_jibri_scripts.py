@@ -11,6 +11,7 @@ import pytest
 from jibri_sip.api import serve
 from jibri_sip.api.jibri_internal import create_internal_app
 from jibri_sip.config import load
+from jibri_sip.config.control import JibriSettings
 from jibri_sip.errors import GatewayError
 from jibri_sip.session.news import Availability, InstanceNews
 from tests.running_gateway import free_port
@@ -19,6 +20,7 @@ from tests.unit.fixed_control import FixedControl
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "jibri"
 SETTINGS = load(None, {"JIBRI_SIP__MEETING__BASE_URL": "https://meet.example.com"})
 PORT = "JIBRI_SIP__JIBRI__INTERNAL_PORT"
+HOST = "JIBRI_SIP__JIBRI__INTERNAL_HOST"
 
 
 class Retiring(FixedControl):
@@ -95,6 +97,21 @@ async def test_port_of_the_configuration(control: Retiring, port: int, tmp_path:
     assert (await run("reload.sh", JIBRI_SIP_CONFIG=str(file)))[0] == 0
     assert (await run("reload.sh", JIBRI_SIP__INSTANCE__NUMBER=str(port - 3332)))[0] == 0
     assert len(control.retired) == 3
+
+
+async def test_address_of_the_configuration(control: Retiring, tmp_path: Path) -> None:
+    """The internal API is found wherever on loopback it listens, IPv6 included; what cannot be read is named."""
+    file = tmp_path / "jibri-sip.toml"
+    app = create_internal_app(control, SETTINGS.model_copy(update={"jibri": JibriSettings(internal_host="::1")}))
+    async with serve(app, "::1", 0) as port:
+        file.write_text(f'[jibri]\ninternal_host = "::1"\ninternal_port = {port}\n')
+        assert await run("reload.sh", JIBRI_SIP_CONFIG=str(file)) == (0, "", "")
+        assert await run("reload.sh", **{HOST: "::1", PORT: str(port)}) == (0, "", "")
+    assert len(control.retired) == 2
+    file.write_text("[jibri")
+    status, _, complaints = await run("reload.sh", JIBRI_SIP_CONFIG=str(file))
+    assert status != 0
+    assert complaints.startswith(f"{file}: ")
 
 
 async def test_waiting_for_the_session(control: Retiring, port: int) -> None:

@@ -57,3 +57,16 @@ async def test_nobody_there() -> None:
             statsd.count("start", "sip_gateway")
             await asyncio.sleep(0.01)  # an ICMP error comes with the next one
         statsd.close()
+
+
+async def test_no_answer_from_the_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway does not wait for a name that nobody answers for."""
+
+    async def forever(*_arguments: object, **_more: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", forever)
+    statsd = Statsd("statsd.example.com", 8125)
+    await asyncio.wait_for(statsd.start(), 20)
+    statsd.count("start", "sip_gateway")
+    statsd.close()
