@@ -118,6 +118,7 @@ class Client(ClientXMPP):
         self._closing = False
         self._was_connected = False
         self._online = False
+        self._inside: set[str] = set()
         self._grace: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._next: asyncio.TimerHandle | None = None
@@ -221,6 +222,7 @@ class Client(ClientXMPP):
         if self._grace is not None:
             self._lost()
         self._online = self._was_connected = True
+        self._inside.clear()
         _log.info("xmpp_connected", client=self.name)
         self._count("xmpp_connected", self.host)
         for muc in self._mucs:
@@ -346,11 +348,21 @@ class Client(ClientXMPP):
         codes = {status.get("code") for status in presence.xml.iter(f"{{{MUC_USER}}}status")}
         if "201" in codes:
             self._spawn(self._configure(muc))
-        if presence["type"] == "unavailable" and "110" in codes and self._online and not self._closing:
+        if "110" in codes:
+            self._note_place(muc, inside=presence["type"] != "unavailable")
+
+    def _note_place(self, muc: MucSettings, *, inside: bool) -> None:
+        """Our own presence came back (XEP-0045 section 7.2.2): the first says that we are in, the last that we left."""
+        if inside and muc.jid not in self._inside:
+            self._inside.add(muc.jid)
+            _log.info("brewery_entered", client=self.name, brewery=muc.jid, nickname=muc.nickname)
+        elif not inside and self._online and not self._closing:
+            self._inside.discard(muc.jid)
             _log.warning("brewery_left", client=self.name, brewery=muc.jid)
             self._spawn(self._enter_again(muc))
 
     def _not_let_in(self, muc: MucSettings, presence: _Stanza) -> None:
+        self._inside.discard(muc.jid)
         condition = presence["error"]["condition"]
         remedy = "Give each instance its own nickname." if condition == _CONFLICT else "See the server's log."
         _log.error("brewery_not_entered", client=self.name, brewery=muc.jid, condition=condition, remedy=remedy)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from jibri_sip.config.control import XmppSettings
 from jibri_sip.errors import ConfigInvalid, FileUnreadable, GatewayError
@@ -21,14 +22,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 QUICK = Pace(
     first_retry_s=0.2,
     retry_s=0.2,
-    session_within_s=2.0,
+    session_within_s=4.0,
     ping_every_s=0.2,
-    answer_within_s=0.5,
+    answer_within_s=1.5,
     resume_within_s=30.0,
     enter_retry_s=0.3,
 )
-STRICT = Pace(retry_s=0.2, session_within_s=2.0, resume_within_s=0.5)
-SOON_S = 10.0
+STRICT = Pace(retry_s=0.2, session_within_s=4.0, resume_within_s=0.5)
+SOON_S = 30.0
 FEATURES = (
     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' id='1'>"
     "<stream:features>{}</stream:features>"
@@ -49,7 +50,7 @@ class Seen:
         """Wait until it has told this.
 
         Raises:
-            TimeoutError: it has not, within 10 s.
+            TimeoutError: it has not, within half a minute.
         """
         async with asyncio.timeout(SOON_S):
             while not what(self):
@@ -112,9 +113,22 @@ async def test_answers_to_pings(server: BreweryServer, jicofo: Jicofo) -> None:
     """A server that answers is not left."""
     async with connected(xmpp_settings(server, "answered"), QUICK) as (client, seen):
         await jicofo.wait_for(lambda: "answered" in jicofo.instances)
-        await asyncio.sleep(3 * (QUICK.ping_every_s + QUICK.answer_within_s))
+        await asyncio.sleep(3 * QUICK.ping_every_s + 2 * QUICK.answer_within_s)
         assert client.online
         assert seen.counted == {"xmpp_connected": 1}
+
+
+async def test_entered(jicofo: Jicofo, server: BreweryServer) -> None:
+    """The log says once that we are in the brewery, and as whom; a change of how we stand is no news of that."""
+    with capture_logs() as log:
+        async with connected(xmpp_settings(server, "entered"), QUICK) as (client, _seen):
+            await jicofo.wait_for(lambda: "entered" in jicofo.instances)
+            client.publish()
+            await jicofo.wait_for(lambda: jicofo.instances["entered"].presences == 2)
+            await asyncio.sleep(0.1)
+    (entry,) = [entry for entry in log if entry["event"].startswith("brewery")]
+    assert (entry["event"], entry["nickname"]) == ("brewery_entered", "entered")
+    assert entry["brewery"].casefold() == jicofo.brewery
 
 
 async def test_not_resumed_in_time(server: BreweryServer, jicofo: Jicofo) -> None:
