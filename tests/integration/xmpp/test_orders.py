@@ -398,7 +398,7 @@ async def test_a_server_that_is_not_there_yet(server: BreweryServer, jicofo: Jic
         await late.start()
         async with Jicofo(late.port, "focus", ACCOUNTS["focus"], late.authority) as there:
             await there.wait_for(lambda: "late" in there.instances)
-            assert 4.5 < await found.moment("xmpp_connected", 2) - failed < 7
+            assert 4.5 < await found.moment("xmpp_connected", 2) - failed < 12
             assert not there.instances["late"].idle
             found.control.end(errors.PeerHungUp())
             await there.wait_for(lambda: there.instances["late"].idle)
@@ -406,7 +406,7 @@ async def test_a_server_that_is_not_there_yet(server: BreweryServer, jicofo: Jic
             await late.kill()
             # There has been a connection: now it is tried again each second.
             first, second = [await found.moment("xmpp_reconnection_failed", before + count) for count in (1, 2)]
-            assert 0.8 < second - first < 2.5
+            assert 0.8 < second - first < 4
             assert found.control.stopped == []
 
 
@@ -423,6 +423,9 @@ async def test_lost_connections(server: BreweryServer, jicofo: Jicofo) -> None:
             wires[name].silence()
             wires[name].cut()
             await asyncio.sleep(5 * STRICT.resume_within_s)
+            if stopped:
+                await found.moment("stopped_on_xmpp_closed", 1)
+                await asyncio.sleep(0.05)
             assert found.control.stopped == stopped
         assert found.counted["stopped_on_xmpp_closed"] == 1
         for wire in wires.values():
