@@ -5,7 +5,7 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 
 from pydantic import SecretStr
@@ -51,16 +51,20 @@ class Digest:
             f'Digest realm="{self._realm}", nonce="{nonce}", qop="auth", algorithm={name}{more}' for name in _ALGORITHMS
         )
 
-    def check(self, header: str | None, method: str, address: str, request: str) -> Outcome:
-        """What the value of an Authorization header field is worth.
+    def check(self, headers: Iterable[str], method: str, address: str, request: str) -> Outcome:
+        """What the first Authorization header field for our realm is worth; others may be for a proxy on the way.
 
         Args:
-            header: the value, or None for no such field.
+            headers: the values of all that there are.
             method: of the request.
             address: where the request came from.
-            request: what is the same in a retransmission, and in no other request: Call-ID and CSeq.
+            request: what is the same in a retransmission, and in no other request.
         """
-        if header is None or header[:7].lower() != "digest ":
+        outcomes = (self._check_one(header, method, address, request) for header in headers)
+        return next((outcome for outcome in outcomes if outcome is not Outcome.MISSING), Outcome.MISSING)
+
+    def _check_one(self, header: str, method: str, address: str, request: str) -> Outcome:
+        if header[:7].lower() != "digest ":
             return Outcome.MISSING
         given = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(header[7:])}
         if given.get("realm") != self._realm:

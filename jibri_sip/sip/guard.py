@@ -4,10 +4,11 @@ Pure decisions over the settings and a bounded memory; nothing of PJSIP in here.
 any answer tells them that there is something to try.
 """
 
+import hashlib
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
@@ -34,6 +35,8 @@ are known by what they do."""
 _SCANNERS = re.compile(rf"(?im)^(?:user-agent|server)\s*:.*(?:{SCANNERS})")
 _REGISTRAR_ONLY = frozenset({"REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE", "NOTIFY"})
 """What somebody sends who takes us for a registrar or PBX."""
+_MOST_SENDINGS = 11
+"""How often a request is sent by UDP until it is given up (RFC 3261 sections 17.1.1.2 and 17.1.2.2)."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class _Visitor:
         banned_until: when its ban ends.
         told: what was logged about it already.
         last: its last request, by which a retransmission is known.
+        sendings: how often that came.
+        flooded: whether that was a call too many.
     """
 
     since: float
@@ -74,6 +79,8 @@ class _Visitor:
     banned_until: float = 0.0
     told: set[str] = field(default_factory=set)
     last: str = ""
+    sendings: int = 0
+    flooded: bool = False
 
 
 class Guard:
@@ -122,7 +129,7 @@ class Guard:
         if self._allowed and not any(source in network for network in self._allowed):
             self._tell(visitor, "address_not_allowed", address)
             return DROP
-        method = text[:32].split(" ", 1)[0].upper()
+        method = message.method_of(text)
         if method in {"ACK", "CANCEL"}:
             return PASS
         return self._judge_known(visitor, address, method, text)
@@ -131,8 +138,7 @@ class Guard:
         if _SCANNERS.search(text[:8192]):
             return self._ban(visitor, address, "it calls itself a scanner")
         request = _identity(text)
-        again = request == visitor.last
-        visitor.last = request
+        again = _is_again(visitor, request)
         if not again and not self._within_rate(visitor):
             return self._ban(visitor, address, "it sends too many requests")
         if method in _REGISTRAR_ONLY:
@@ -140,7 +146,9 @@ class Guard:
             return DROP if again else self._fail(visitor, address, DROP)
         if method != "INVITE":
             return PASS
-        if not again and not self._within_calls():
+        if not again:
+            visitor.flooded = not self._within_calls()
+        if visitor.flooded:
             self._tell(visitor, "call_flood", address)
             return Verdict(503, (("Retry-After", str(RETRY_AFTER_S)),))
         return self._judge_call(visitor, address, text, request)
@@ -155,8 +163,7 @@ class Guard:
             return self._fail(visitor, address, Verdict(403))
         if self._digest is None:
             return PASS
-        shown = next(iter(headers.get("authorization", ())), None)
-        outcome = self._digest.check(shown, "INVITE", address, request)
+        outcome = self._digest.check(headers.get("authorization", ()), "INVITE", address, request)
         if outcome is Outcome.RIGHT:
             visitor.failures = 0
             return PASS
@@ -215,12 +222,16 @@ class Guard:
             log.warning(event, address=address, **more)
 
 
+def _is_again(visitor: _Visitor, request: str) -> bool:
+    """Whether this is its last request once more; not without end, for nobody means it who sends it for ever."""
+    visitor.sendings = visitor.sendings + 1 if request == visitor.last else 1
+    visitor.last = request
+    return 1 < visitor.sendings <= _MOST_SENDINGS
+
+
 def _identity(text: str) -> str:
-    """Call-ID and CSeq: the same in a retransmission, and in no other request."""
-    return " ".join(_values(text))
+    """The same in a retransmission, which repeats every octet, and in no other request.
 
-
-def _values(text: str) -> Iterator[str]:
-    for name in (r"(?:call-id|i)", "cseq"):
-        match = re.search(rf"(?im)^{name}[ \t]*:[ \t]*([^\r\n]*)", text)
-        yield match[1].strip() if match else ""
+    Call-ID and CSeq alone would be anybody's to repeat in calls that are new to PJSIP, by another branch.
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

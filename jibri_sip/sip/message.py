@@ -16,10 +16,12 @@ _URI = re.compile(
     r"(?::(?P<port>\d{1,5}))?(?P<params>(?:;[^?]*)?)(?:\?.*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_NAME_ADDRESS = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^<"]*?))\s*<(?P<uri>[^>]*)>', re.DOTALL)
+_NAME_ADDRESS = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"\s*|(?P<plain>[^<"]*))<(?P<uri>[^>]*)>', re.DOTALL)
+"""Each character is looked at once: a stranger's blanks by the thousand are no work."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 """What would end a line, move a terminal's cursor, or turn the direction of what is written after it."""
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
+_METHOD = re.compile(rf"\s*({_TOKEN.pattern})")
 _LONG_NAMES = {
     "a": "accept-contact",
     "b": "referred-by",
@@ -81,6 +83,15 @@ def readable(text: str) -> str:
     return _CONTROL.sub(" ", text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
+def method_of(message: str) -> str:
+    """The method of a request in upper case, as PJSIP sees it: it minds neither case nor what blanks stand around it.
+
+    Empty where the message begins with none.
+    """
+    match = _METHOD.match(message)
+    return match[1].upper() if match else ""
+
+
 def parse_request(message: str) -> tuple[SipUri, Headers]:
     """The Request-URI and the header fields of a request, by long name in lower case, in the message's order.
 
@@ -92,19 +103,20 @@ def parse_request(message: str) -> tuple[SipUri, Headers]:
     parts = first.strip("\r").split(" ")
     if len(parts) != 3 or parts[2] != "SIP/2.0":  # noqa: PLR2004  (method, address, version)
         raise ValueError("not a SIP request")
-    headers: dict[str, tuple[str, ...]] = {}
+    headers: dict[str, list[str]] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         key = name.strip().lower()
         key = _LONG_NAMES.get(key, key)
         if colon:
-            headers[key] = (*headers.get(key, ()), readable(value.strip()))
-    return SipUri.parse(readable(parts[1])), MappingProxyType(headers)
+            headers.setdefault(key, []).append(readable(value.strip()))
+    found = {key: tuple(values) for key, values in headers.items()}
+    return SipUri.parse(readable(parts[1])), MappingProxyType(found)
 
 
 def split_address(address: str) -> tuple[str, str]:
     """Display name (may be empty) and address of a From or To: `"Room 1" <sip:room1@host>;tag=…`."""
-    text = readable(address)
+    text = readable(address).strip()
     match = _NAME_ADDRESS.match(text)
     if match is None:
         return "", text.split(";")[0].strip()

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from jibri_sip.sip.guard import PASS, Verdict
+from jibri_sip.sip.message import method_of
 
 MIN_SESSION_EXPIRES_S = 90
 """Shortest interval of session timers (RFC 4028 section 5), seconds."""
@@ -38,7 +39,7 @@ class Reception:
         verdict = self._guard(address, text)
         if verdict != PASS:
             return verdict
-        method = text[:32].split(" ", 1)[0]
+        method = method_of(text)
         if method == "OPTIONS" and not self.free and self._busy_code != _OK:
             # Dispatchers ping with it, and send calls elsewhere then; the door adds Retry-After.
             return Verdict(self._busy_code)

@@ -17,7 +17,7 @@ from jibri_sip.sip.settings import SipSettings
 from tests.integration.sip.conftest import Gateway
 from tests.peer.measured import MeasuredPeer
 from tests.peer.raw import AUDIO, RawCaller, sdp
-from tests.unit.sip.test_guard import answer
+from tests.unit.sip.test_guard import DRESSED, answer, dressed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -164,6 +164,30 @@ async def test_login(guarded: Gateway, algorithm: str) -> None:
         caller.request("ACK")
         await call.hangup()
         await call.wait_ended()
+
+
+class DressedCaller(RawCaller):
+    """Writes the first line of its INVITEs as `first`."""
+
+    first = ""
+
+    def send(self, message: str) -> None:
+        """Send it so."""
+        super().send(dressed(message, self.first) if message.startswith("INVITE ") else message)
+
+
+@pytest.mark.parametrize(
+    "guarded", [{"login": True}, {"allow_domains": ["example.org"], "failures": 100}], indirect=True
+)
+async def test_blanks_open_no_door(guarded: Gateway) -> None:
+    """What PJSIP takes for an INVITE is one to the guard too, whatever stands around the method."""
+    async with DressedCaller(guarded.endpoint.ports.udp, host=CALLER) as caller:
+        for caller.first in DRESSED.values():
+            caller.call_id, caller.remote_tag = secrets.token_hex(8), ""
+            caller.request("INVITE", sdp(AUDIO))
+            assert (await caller.response())[0] in {400, 401, 403}
+            caller.request("ACK")
+    assert guarded.incoming.empty()
 
 
 @pytest.mark.parametrize("guarded", [{"allow_addresses": ["127.0.0.7"]}], indirect=True)

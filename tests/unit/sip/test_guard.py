@@ -47,6 +47,21 @@ def request(method: str = "INVITE", number: int = 1, sender: str = "sip:a@exampl
     return "\r\n".join([f"{method} sip:demo@gw SIP/2.0", *lines, "", ""])
 
 
+DRESSED = {
+    "tab before": "\tINVITE sip:demo@gw SIP/2.0",
+    "space before": " INVITE sip:demo@gw SIP/2.0",
+    "tab after": "INVITE\tsip:demo@gw SIP/2.0",
+    "folded": "INVITE\r\n sip:demo@gw SIP/2.0",
+    "lower case": "invite sip:demo@gw SIP/2.0",
+}
+"""Request lines that PJSIP takes for that of an ordinary INVITE."""
+
+
+def dressed(text: str, first: str) -> str:
+    """The request with this first line."""
+    return text.replace(text.split("\r\n", 1)[0], first, 1)
+
+
 @pytest.fixture
 def users(tmp_path: Path) -> str:
     """A file with one user."""
@@ -130,6 +145,24 @@ def test_login(clock: Clock, users: str, algorithm: str) -> None:
     assert door.judge(CALLER, again) == PASS
 
 
+def test_login_beside_that_for_a_proxy(clock: Clock, users: str) -> None:
+    """Another server's credentials may come first; of those for us, the first alone are looked at."""
+    door = guard(clock, users_file=users)
+    first, second = challenges(door.judge(CALLER, request()))
+    theirs = answer(first).replace('realm="jibri-sip"', 'realm="proxy"')
+    several = f"{theirs}\r\nAuthorization: {answer(first)}\r\nAuthorization: {answer(second, 'x')}"
+    assert door.judge(CALLER, request(number=2, Authorization=several)) == PASS
+    guesses = "\r\nAuthorization: ".join(answer(second, guess) for guess in ("x", "y", PASSWORD))
+    assert door.judge(CALLER, request(number=3, Authorization=guesses)).code == 401
+
+
+@pytest.mark.parametrize("first", DRESSED.values(), ids=DRESSED)
+def test_an_invite_is_one_however_it_is_written(clock: Clock, users: str, first: str) -> None:
+    """PJSIP minds neither case nor blanks in a request line, so nobody gets past a login or a list by them."""
+    for settings in ({"users_file": users}, {"allow_domains": ["rooms.example.org"]}):
+        assert guard(clock, **settings).judge(CALLER, dressed(request(), first)).code in {400, 401, 403}
+
+
 @pytest.mark.parametrize("wrong", [{"password": "x"}, {"user": "nobody"}, {"user": "nobody", "password": ""}])
 def test_wrong_logins_end_in_a_ban(clock: Clock, users: str, wrong: dict[str, str]) -> None:
     """A wrong password and an unknown user get the same answer, and after the fifth none; it ends after a while."""
@@ -170,7 +203,7 @@ def test_credentials_serve_once(clock: Clock, users: str) -> None:
 )
 def test_what_is_no_login(header: str) -> None:
     """Odd values are no login, and no error."""
-    assert Digest("jibri-sip", {}).check(header, "INVITE", CALLER, "1") in {Outcome.MISSING, Outcome.STALE}
+    assert Digest("jibri-sip", {}).check([header], "INVITE", CALLER, "1") in {Outcome.MISSING, Outcome.STALE}
 
 
 def test_scanner_by_name(clock: Clock) -> None:
@@ -195,9 +228,10 @@ def test_scanner_by_deed(clock: Clock, method: str) -> None:
 
 
 def test_too_many_requests(clock: Clock) -> None:
-    """So many a minute, then a ban; a retransmission is no other request."""
+    """So many a minute, then a ban; a retransmission is no other request, unless there is no end of it."""
     door = guard(clock, requests_per_minute=10, ban_s=30)
-    assert {door.judge(CALLER, request(number=7)).code for _ in range(100)} == {0}
+    codes = [door.judge(CALLER, request(number=7)).code for _ in range(25)]
+    assert codes == [0] * 20 + [-1] * 5
     codes = [door.judge(STRANGER, request("OPTIONS", n)).code for n in range(12)]
     assert codes == [0] * 10 + [-1] * 2
     clock.now += 31
@@ -214,6 +248,21 @@ def test_call_flood_from_everywhere(clock: Clock) -> None:
     assert verdicts[-1].headers == (("Retry-After", "30"),)
     clock.now += 61
     assert door.judge(CALLER, request(number=40)) == PASS
+
+
+def test_call_flood_sent_twice(clock: Clock) -> None:
+    """A call too many is one again when it is sent again; one that was taken in goes on."""
+    door = guard(clock, calls_per_minute=1)
+    assert [door.judge(CALLER, request()).code for _ in range(3)] == [0] * 3
+    assert [door.judge(STRANGER, request(number=2)).code for _ in range(3)] == [503] * 3
+    assert door.judge(CALLER, request()).code == 0
+
+
+def test_call_flood_under_one_number(clock: Clock) -> None:
+    """Calls that differ in the branch and the tag alone are calls to PJSIP, and so they are counted."""
+    door = guard(clock, calls_per_minute=5)
+    calls = [request(Via=f"SIP/2.0/UDP {CALLER};branch=z9hG4bK{n}", From=f"<sip:a@b>;tag={n}") for n in range(8)]
+    assert [door.judge(CALLER, call).code for call in calls] == [0] * 5 + [503] * 3
 
 
 def test_memory_is_bounded(clock: Clock) -> None:

@@ -1,5 +1,7 @@
 """SIP's syntax, as far as we read and write it ourselves."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from jibri_sip.sip.message import (
     asserted_identity,
     check_header,
     join_address,
+    method_of,
     parse_request,
     readable,
     split_address,
@@ -55,6 +58,31 @@ def test_request_with_compact_and_folded_headers() -> None:
     assert headers["from"] == ("<sip:x@y>",)
     assert headers["subject"] == ("one two",)
     assert "x-no" not in headers
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        ("INVITE sip:a@b SIP/2.0", "INVITE"),
+        ("\t options\tsip:a@b SIP/2.0", "OPTIONS"),
+        ("\r\n\r\nBYE\r\n sip:a@b SIP/2.0", "BYE"),
+        ("", ""),
+        ("\0INVITE sip:a@b SIP/2.0", ""),
+    ],
+)
+def test_method(text: str, method: str) -> None:
+    """It is told whatever is around it, as PJSIP tells it."""
+    assert method_of(text) == method
+
+
+def test_no_message_is_much_work() -> None:
+    """64 kB that a stranger made for it are read in milliseconds; by the square of their length it took seconds."""
+    begun = time.process_time()
+    _, headers = parse_request("INVITE sip:a@b SIP/2.0\r\n" + "a:\r\n" * 16_000)
+    assert len(headers["accept-contact"]) == 16_000
+    for address in ("a" + " " * 64_000 + "b", " " * 64_000 + "b", '"' * 64_000, '"a" ' * 16_000):
+        split_address(address)
+    assert time.process_time() - begun < 1
 
 
 @pytest.mark.parametrize("text", ["", "SIP/2.0 200 OK", "INVITE sip:a@b", "INVITE sip:a@b HTTP/1.1"])
