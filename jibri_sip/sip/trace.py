@@ -56,13 +56,17 @@ class LogWriter(pj.LogWriter):
     def write(self, entry: pj.LogEntry) -> None:
         """Called on the PJSIP thread."""
         try:
-            text = redact(entry.msg.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip())
+            text = entry.msg
             if _NO_PORTS in text:
                 log.error("rtp_ports_exhausted", remedy=_MORE_PORTS)
             elif _PORT_TAKEN in text:
                 return
             # Level 1 is what PJSIP calls an error; of ours, nobody has to act on it.
-            (log.warning if entry.level <= _WARNING and self._may_warn() else log.debug)("pjsip", text=text)
+            warns = entry.level <= _WARNING
+            if warns and not self._may_warn():
+                return  # At once: one message may be worth ten thousand.
+            text = redact(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip())
+            (log.warning if warns else log.debug)("pjsip", text=text)
         except Exception:
             log.exception("pjsip_log_failed")
 

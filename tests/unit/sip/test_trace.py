@@ -1,8 +1,10 @@
 """No secret of a SIP message gets into the log."""
 
+import pjsua2 as pj
 import pytest
+import structlog
 
-from jibri_sip.sip.trace import redact
+from jibri_sip.sip.trace import LogWriter, redact
 
 SECRET = "hunter2"  # noqa: S105  (that is the point)
 
@@ -33,3 +35,15 @@ def test_the_rest_is_left_alone() -> None:
     """A message without secrets is not changed."""
     message = "INVITE sip:demo@h:5060 SIP/2.0\r\nFrom: <sip:a@b:5070>;tag=1\r\na=rtpmap:96 opus/48000/2"
     assert redact(message) == message
+
+
+def test_a_flood_of_warnings_is_not_written() -> None:
+    """A stranger's message may be worth thousands of them: some are written, at no level more; all else goes on."""
+    writer, warning, notice = LogWriter(), pj.LogEntry(), pj.LogEntry()
+    warning.level, warning.msg = 2, "sdp.c Too many"
+    notice.level, notice.msg = 3, "pjsua_core.c .TX 300 bytes"
+    with structlog.testing.capture_logs() as log:
+        for _ in range(1000):
+            writer.write(warning)
+        writer.write(notice)
+    assert [line["log_level"] for line in log] == ["warning"] * 20 + ["debug"]
