@@ -28,9 +28,7 @@ log = structlog.get_logger(__name__)
 
 P = TypeVar("P")
 _KINDS = (pj.PJMEDIA_TYPE_AUDIO, pj.PJMEDIA_TYPE_VIDEO)
-_TRYING = 100
-_RINGING = 180
-_SESSION_PROGRESS = 183
+_TRYING, _RINGING, _SESSION_PROGRESS = 100, 180, 183
 _OK = _FINAL = 200
 _NOT_ACCEPTABLE_HERE = 488
 _SERVER_ERROR = 500
@@ -101,7 +99,7 @@ class Leg(pj.Call):
         self._video = False
         self._up = False
         self._agreed = False
-        self._offers_early = self._pracked = self._answer_at_prack = False
+        self._offers_early = self._offered = self._pracked = self._answer_at_prack = False
         self._offering = contextlib.ExitStack()
         self._over = False
         self._held = False
@@ -156,13 +154,15 @@ class Leg(pj.Call):
 
     def respond(self, code: int) -> None:
         """Answer the INVITE, provisionally or for good."""
-        if code == _RINGING and self._offers_early:
-            # The first reliable response has to have the offer (RFC 3261 section 13.2.1); PJSIP puts none into a 180.
-            code = _SESSION_PROGRESS
         if code == _OK and self._offers_early and not self._pracked:
             # PJSIP would keep the 200 until PRACK comes, but with the offer in it, whether that is answered or not.
             self._answer_at_prack = True
-            return
+            if self._offered:
+                return
+            code = _RINGING
+        if code == _RINGING and self._offers_early:
+            # The first reliable response has to have the offer (RFC 3261 section 13.2.1); PJSIP puts none into a 180.
+            code, self._offered = _SESSION_PROGRESS, True
         if self.getInfo().remOfferer:
             self.answer(self.param(code))
             return

@@ -139,6 +139,23 @@ async def test_offer_in_a_reliable_response(gateway: Gateway) -> None:
         await media(call, audio=True, video=True)
 
 
+async def test_offer_of_a_call_that_is_answered_at_once(gateway: Gateway) -> None:
+    """A call that was waited for does not ring; the peer that insists has our offer in a 183 all the same."""
+    async with invited(gateway, headers=_REQUIRES) as (caller, call):
+        await call.answer()
+        await caller.response(final=False)
+        code, text = await caller.response(final=False)
+        assert (code, offered(text)) == (183, ["audio", "video"])
+        number = re.search(r"(?m)^RSeq: (\d+)", text)
+        assert number is not None
+        caller.request("PRACK", sdp(AUDIO, VIDEO), {"RAck": f"{number[1]} 1 INVITE"})
+        assert [(await caller.response())[0], (await caller.response())[0]] == [200, 200]
+        caller.sequence = 1
+        caller.request("ACK")
+        assert await event(call, Answered)
+        await media(call, audio=True, video=True)
+
+
 async def test_prack_without_an_answer(gateway: Gateway) -> None:
     """A peer that acknowledges the offer and does not answer it has another chance: it is in the 200, too."""
     async with first_offer(gateway) as (caller, call, rack):
