@@ -24,7 +24,7 @@ def open_door(judge: Judge, *, refusal_text: str, retry_after_s: int, keep_alive
     """Have each request outside a dialog judged; on the PJSIP thread, after `libInit`. It ends with PJSIP.
 
     Peers behind a router that knows nothing of SIP are answered and called where their messages come from. Over TCP and
-    TLS, requests of more than 64 kB are refused with 513.
+    TLS, requests of more than 64 kB are refused with 513, and connections that nobody speaks on make room for others.
 
     Args:
         judge: says what becomes of a request.
@@ -51,6 +51,7 @@ def open_door(judge: Judge, *, refusal_text: str, retry_after_s: int, keep_alive
         return verdict.code
 
     ffi.def_extern(name="door_judge")(answer)
+    lib.door_limit_crowd()
     status = (
         lib.door_open(refusal_text.encode(), retry_after_s)
         or lib.door_correct_addresses(keep_alive_s)

@@ -55,6 +55,11 @@ void door_name_udp(const char *host, int port);
  * even its header fits, its connection ends. On the PJSIP thread, once PJSUA is initialised. Returns PJSIP's status. */
 int door_refuse_oversize(void);
 
+/* From now on no more than 32 connections of others are kept: of the host that has the most, the one that has been
+ * silent for longest is closed, unless a transaction is under way on it. On the PJSIP thread, once PJSUA is
+ * initialised. */
+void door_limit_crowd(void);
+
 /* From now on OPTIONS is answered with this description, and Accept names the bodies that we read. On the PJSIP thread,
  * once PJSUA is initialised. Returns PJSIP's status, 0 for success. */
 int door_tell_capabilities(const char *sdp);

@@ -4,6 +4,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jibri_sip.sip.settings import SipSettings
 from tests.integration.sip.conftest import Gateway
 from tests.peer.measured import MeasuredPeer
 from tests.peer.raw import AUDIO, RawCaller, sdp
+from tests.peer.raw_stream import RawStreamCaller
 from tests.unit.sip.test_guard import DRESSED, answer, dressed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -140,6 +142,27 @@ async def test_call_flood(guarded: Gateway) -> None:
         assert (await peer.report()).video.intact > 0
         await running.hangup()
         await peer.wait_over()
+
+
+async def test_crowd_on_tcp(guarded: Gateway) -> None:
+    """Connections that a stranger holds and says nothing on keep nobody out, and make room for each other."""
+    port = guarded.endpoint.ports.tcp
+    assert port is not None
+    async with AsyncExitStack() as stack, RawStreamCaller(port) as friend:
+        crowd: list[asyncio.StreamReader] = []
+        for _ in range(2):
+            for _ in range(45):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(STRANGER, 0))
+                stack.callback(writer.close)
+                crowd.append(reader)
+            # What was closed is out of PJSIP's hands half a second later.
+            await asyncio.sleep(1)
+            async with RawStreamCaller(port) as caller:
+                for one in (caller, friend):
+                    one.remote_tag = ""
+                    one.request("OPTIONS")
+                    assert (await one.response())[0] == 200
+        assert 25 <= sum(not reader.at_eof() for reader in crowd) <= 32
 
 
 @pytest.mark.parametrize("guarded", [{"login": True}], indirect=True)
