@@ -51,6 +51,16 @@ async def up(gateway: Gateway, media: Media = both, headers: Mapping[str, str] |
             await hang_up(call, peer)
 
 
+async def counted(call: Call, packets: int) -> int:
+    """How many packets of sound have come, once there are so many; fewer after five seconds."""
+    for _ in range(250):
+        audio = (await call.stats()).audio
+        if audio is not None and audio.received.packets >= packets:
+            break
+        await asyncio.sleep(0.02)
+    return audio.received.packets if audio is not None else 0
+
+
 async def hang_up(call: Call, peer: RawPeer) -> None:
     """End a call properly, so that the next test finds none."""
     if call.ended is None:

@@ -12,7 +12,7 @@ import pytest_asyncio
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.native import Feedback
 from jibri_sip.sip.settings import SipSettings
-from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.conftest import Gateway, until
 from tests.integration.sip.wired import SMALL, stream, until_no_keyframes
 from tests.peer import wire
 from tests.peer.raw import RawCaller
@@ -286,8 +286,7 @@ async def test_peer_without_feedback(gateway: Gateway) -> None:
         with_stream = psutil.Process().num_threads()
     async with stream(gateway, "nack"):
         assert psutil.Process().num_threads() == with_stream + 1
-    await asyncio.sleep(0.1)
-    assert psutil.Process().num_threads() <= with_stream
+    await until(lambda: psutil.Process().num_threads() <= with_stream)
     assert threads <= with_stream
 
 

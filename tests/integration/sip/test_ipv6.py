@@ -10,7 +10,7 @@ import pytest_asyncio
 from jibri_sip.sip.settings import SipSettings
 from tests.integration.sip.conftest import Gateway
 from tests.integration.sip.large import FALL_BACK_S, arrival_s, black_hole, dial, mute, read_head, stream_port
-from tests.integration.sip.raw_calls import both, bridged, hang_up
+from tests.integration.sip.raw_calls import both, bridged, counted, hang_up
 from tests.peer.raw import RawCaller
 from tests.peer.raw_peer import RawPeer, sections
 
@@ -45,9 +45,7 @@ async def test_call_from_an_ipv6_peer(six: Gateway) -> None:
         for n in range(5):
             peer.sound.send(port, 0, 160 * n, b"\xff" * 160)
             await asyncio.sleep(0.02)
-        stats = (await call.stats()).audio
-        assert stats is not None
-        assert stats.received.packets == 5
+        assert await counted(call, 5) == 5
         await hang_up(call, peer)
 
 

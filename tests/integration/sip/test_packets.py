@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from tests.integration.sip.conftest import Gateway
-from tests.integration.sip.raw_calls import bridged, hang_up, up
+from tests.integration.sip.raw_calls import bridged, counted, hang_up, up
 from tests.peer.h264 import first_macroblock
 from tests.peer.raw import VIDEO
 from tests.peer.raw_peer import RawPeer, sections
@@ -77,9 +77,7 @@ async def test_payload_types_of_each_side(gateway: Gateway) -> None:
         for n in range(10):
             peer.sound.send(sound.port, int(opus), 960 * n, OPUS_SILENCE, marker=n == 0)
             await asyncio.sleep(0.02)
-        stats = (await call.stats()).audio
-        assert stats is not None
-        assert stats.received.packets == 10
+        assert await counted(call, 10) == 10
         await hang_up(call, peer)
 
 
