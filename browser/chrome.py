@@ -1,11 +1,12 @@
 """Chrome on a display of ours: one fresh profile, sandbox on, no process and no file left afterwards."""
 
+import hashlib
 import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from selenium.webdriver.chrome.options import Options
@@ -26,6 +27,7 @@ _PASSED_ON = (
 # Chrome makes a socket 58 characters below TMPDIR, and a socket's path has 107 at most (unix(7)); longer,
 # it hangs in its start.
 _TMPDIR_CHARS = 48
+_SHORT = Path("/tmp")  # noqa: S108  (private directories are made in it)
 _START_TIMEOUT_S = round(30 * PATIENCE)
 _WATCH_S = 0.1
 _LAUNCHER = Path(__file__).with_name("launch")
@@ -189,7 +191,7 @@ class Chrome:
         (directory / "home").mkdir()
         self._temporary = directory / "tmp"
         if len(str(self._temporary)) > _TMPDIR_CHARS:
-            self._temporary = Path(tempfile.mkdtemp(prefix="chrome-", dir="/tmp"))
+            self._temporary = Path(tempfile.mkdtemp(prefix=_prefix(self._profile_root), dir=_SHORT))
         self._temporary.mkdir(exist_ok=True)
         return directory
 
@@ -224,6 +226,18 @@ class Chrome:
         options.unhandled_prompt_behavior = "accept"
         options.timeouts = {"script": SCRIPT_TIMEOUT_S * 1000, "pageLoad": 10_000}
         return options
+
+
+def _prefix(profile_root: Path) -> str:
+    return f"chrome-{hashlib.sha256(str(profile_root).encode()).hexdigest()[:12]}-"
+
+
+def remove_leftovers(profile_root: Path) -> None:
+    """Remove what a killed owner of this directory left in /tmp; nobody else may have a Chrome in it now."""
+    for path in _SHORT.glob(f"{_prefix(profile_root)}*"):
+        with suppress(OSError):
+            if path.lstat().st_uid == os.geteuid():
+                shutil.rmtree(path)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from jibri_sip.config.model import Settings
 from jibri_sip.errors import GatewayError
 from jibri_sip.gateway import Gateway
 from jibri_sip.metrics import Metrics
-from jibri_sip.ownership import sole_owner
+from jibri_sip.ownership import check_path, sole_owner
 from jibri_sip.statsd import Statsd
 from jibri_sip.systemd import Notifier, Supervision
 from jibri_sip.webhooks import Webhooks
@@ -46,6 +46,7 @@ async def serve_until_stopped(settings: Settings) -> int:
     Raises:
         GatewayError: as `run`.
     """
+    check_path(settings.instance.runtime_dir)
     with sole_owner(settings.instance.runtime_dir):
         processes.become_subreaper()
         return await _serve(settings)

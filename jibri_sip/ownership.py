@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,12 @@ from pathlib import Path
 from jibri_sip import errors
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_PATH_BYTES = 88
+"""A socket's path has 107 at most (unix(7)), and PipeWire's is /pipewire-0-manager."""
+_PLAIN_PATH = re.compile(r"/[-0-9A-Za-z_/.]+")
+"""What need not be escaped in addresses of D-Bus, and in arguments of PulseAudio's modules."""
+_TRACES = frozenset({"Xauthority", "bus.conf", "chrome", "pulse"})
+"""What a gateway makes first and removes last in its directory: one that was killed has left some of it."""
 
 
 @contextlib.contextmanager
@@ -21,10 +28,11 @@ def sole_owner(runtime_dir: Path) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: another process holds it.
-        DirectoryUnsafe: somebody else could put things into it, or it cannot be made.
+        DirectoryUnsafe: somebody else could put things into it, it cannot be made, or holds what is not a gateway's.
     """
     descriptor = _lock(runtime_dir)
     try:
+        _check_contents(runtime_dir)
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -32,16 +40,34 @@ def sole_owner(runtime_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def check_path(runtime_dir: Path) -> None:
+    """See that the daemons can have their sockets in the directory, by its name.
+
+    Raises:
+        DirectoryUnsafe: they cannot.
+    """
+    path = str(runtime_dir)
+    if len(path) > _PATH_BYTES or _PLAIN_PATH.fullmatch(path) is None:
+        raise errors.DirectoryUnsafe(
+            f"{path}: there will be sockets in it, so its path has to begin with / and to be made of no more than"
+            f" {_PATH_BYTES} ASCII letters, digits, hyphens, underscores, dots and slashes",
+            remedy="Name another one in instance.runtime_dir.",
+        )
+
+
 def check(runtime_dir: Path) -> None:
     """See that the directory could be held, without making or holding it.
 
     Raises:
-        DirectoryUnsafe: somebody else could put things into it, or it cannot be made.
+        DirectoryUnsafe: somebody else could put things into it, it cannot be made, holds what is not a gateway's, or
+            there can be no sockets in it.
     """
+    check_path(runtime_dir)
     try:
         if runtime_dir.is_dir():
             _check(runtime_dir.parent, sticky_will_do=True)
             _check(runtime_dir, sticky_will_do=False)
+            _check_contents(runtime_dir)
             return
         nearest = next(parent for parent in runtime_dir.parents if parent.exists())
         _check(nearest, sticky_will_do=True)
@@ -74,6 +100,20 @@ def _open(directory: Path) -> int:
         return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise errors.DirectoryUnsafe(f"{directory}: {error.strerror}") from None
+
+
+def _check_contents(directory: Path) -> None:
+    """See that nothing would be lost with what is in the directory: a home, say, that a wrong setting names.
+
+    Raises:
+        DirectoryUnsafe: it is not empty, and no gateway was in it.
+    """
+    names = {entry.name for entry in directory.iterdir()}
+    if names and not names & _TRACES:
+        raise errors.DirectoryUnsafe(
+            f"{directory} holds {min(names)}, which is no gateway's",
+            remedy="Name a directory in instance.runtime_dir that is empty or not there yet: what is in it is removed.",
+        )
 
 
 def _check(directory: Path, *, sticky_will_do: bool) -> None:

@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from browser.chrome import Chrome
+from browser.chrome import Chrome, remove_leftovers
 from browser.errors import BrowserError
 from browser.page import MeetingPage
 from jibri_sip import errors, log
@@ -71,6 +71,7 @@ class Slot:
         self.page: MeetingPage
         self._chrome: Chrome | None = None
         self._runtime_dir = runtime_dir
+        self._profile_root = runtime_dir / "chrome"
         self._on_lost: Callable[[GatewayError], None] | None = on_lost
         self._stack = AsyncExitStack()
         # Selenium blocks; one thread for the whole life, since Chrome dies with the thread that started it.
@@ -94,6 +95,7 @@ class Slot:
 
     async def _acquire(self) -> None:
         await processes.reap(self._runtime_dir)
+        await asyncio.to_thread(remove_leftovers, self._profile_root)
         self._runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._stack.push_async_callback(processes.reap, self._runtime_dir)
         daemons: tuple[tuple[Display | AudioServer | Camera, type[GatewayError]], ...] = (
@@ -123,7 +125,7 @@ class Slot:
         mark = {processes.INSTANCE_VARIABLE: str(self._runtime_dir)}
         env = {**mark, **self._display.env, **self._audio.env, **self.camera.env}
         self._chrome = Chrome(
-            self._runtime_dir / "chrome",
+            self._profile_root,
             env,
             self.camera.chrome_flags,
             (self.canvas.width, self.canvas.height),

@@ -42,7 +42,8 @@ class InstanceSettings(Section):
     )
     runtime_dir: LenientPath = Field(
         default=Path("/run/jibri-sip/1"),
-        description="Directory for sockets, profiles and other things that do not outlive the gateway. Default: "
+        description="Directory for sockets, profiles and other things that do not outlive the gateway: whatever is in "
+        "it is removed. Default: "
         "`$RUNTIME_DIRECTORY` (systemd), else `jibri-sip/NUMBER` in `$XDG_RUNTIME_DIR`, else one of the user's own "
         "in the directory for temporary files.",
     )

@@ -93,6 +93,18 @@ async def test_port_in_use(section: str, kind: socket.SocketKind) -> None:
     assert not [path for path in gateway.runtime_dir.rglob("*") if not path.is_dir()]
 
 
+@pytest.mark.parametrize("name", ["x" * 100, "with blank", "comma,comma"])
+async def test_directory_without_room_for_sockets(tmp_path: Path, name: str) -> None:
+    """A path that no socket can have, or no daemon takes: it ends, says so, and makes nothing."""
+    directory = tmp_path / name
+    status, log = await refusal_to_start(RunningGateway(NOBODY, {"instance": {"runtime_dir": str(directory)}}))
+    assert status == EX_FAILURE
+    assert "instance.runtime_dir" in log
+    assert str(directory) in log
+    assert "Traceback" not in log
+    assert not directory.exists()
+
+
 async def test_second_gateway_of_the_same_instance(shared_gateway: RunningGateway) -> None:
     """The second one ends and says why; the first one does not notice."""
     second = RunningGateway(NOBODY, {"instance": {"runtime_dir": str(shared_gateway.runtime_dir)}})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jibri_sip.errors import AlreadyRunning, DirectoryUnsafe
-from jibri_sip.ownership import sole_owner
+from jibri_sip.ownership import check, sole_owner
 
 _HOLD = """
 import sys
@@ -63,6 +63,27 @@ def test_directories_of_others_are_refused(tmp_path: Path) -> None:
     for directory in (link, open_to_all, open_to_all / "1", file, file / "1"):
         with pytest.raises(DirectoryUnsafe), sole_owner(directory):
             pass
+
+
+def test_a_directory_with_other_things_is_refused(tmp_path: Path) -> None:
+    """What is in it would be removed: a home, the state of the installation. What a killed gateway left may be."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "thesis.tex").touch()
+    for look in (check, hold):
+        with pytest.raises(DirectoryUnsafe, match=r"thesis\.tex") as error:
+            look(home)
+        assert "empty" in error.value.remedy
+    assert (home / "thesis.tex").exists()
+    (home / "thesis.tex").rename(home / "Xauthority")
+    for look in (check, hold):
+        look(home)
+
+
+def hold(directory: Path) -> None:
+    """Hold it for a moment."""
+    with sole_owner(directory):
+        pass
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root owns everything")

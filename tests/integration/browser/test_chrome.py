@@ -19,11 +19,12 @@ from Xlib import X
 from Xlib import display as x_display
 
 from browser import BrowserError, Chrome, ChromeGone, ChromeNotStarted, PageHung, Secret, Visit, XmppLogin
+from browser.chrome import remove_leftovers
 from browser.page import MeetingPage
 from tests.integration.browser.conftest import FAKE_DEVICES, StartChrome
 from tests.integration.browser.site import Site
 
-LIMIT_S = 3.0
+LIMIT_S = 3.0 + 3.0  # three seconds, and as many on a machine that is busy
 
 
 def visit(site: Site, **more: Any) -> Visit:
@@ -203,7 +204,7 @@ def test_stopped_chrome_is_closed_all_the_same(start_chrome: StartChrome) -> Non
     started = time.monotonic()
     chrome.close()
     assert time.monotonic() - started < 7
-    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
+    assert not any(map(_runs, pids))
 
 
 def test_closing_twice_and_starting_again(start_chrome: StartChrome) -> None:
@@ -232,25 +233,43 @@ def test_nothing_grows_from_chrome_to_chrome(start_chrome: StartChrome) -> None:
     assert held() == before
 
 
-def test_killed_owner_leaves_no_process(display: str, profile_root: Path) -> None:
-    """When the process that started Chrome is killed, chromedriver and Chrome die with it."""
+def start_and_kill(display: str, profile_root: Path) -> Path:
+    """Have another process start Chrome, kill it, and wait until Chrome is gone, too; where its temporary files are."""
     program = f"""
         import pathlib, time
         from browser import Chrome
-        chrome = Chrome(pathlib.Path({str(profile_root / "owner")!r}), {{"DISPLAY": {display!r}}})
+        chrome = Chrome(pathlib.Path({str(profile_root)!r}), {{"DISPLAY": {display!r}}})
         chrome.start()
-        print(*chrome.pids(), flush=True)
+        print(chrome._temporary, *chrome.pids(), flush=True)
         time.sleep(60)
     """
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
-        pids = [int(pid) for pid in owner.stdout.readline().split()]
+        temporary, *rest = owner.stdout.readline().split()
+        pids = [int(pid) for pid in rest]
         owner.kill()
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + LIMIT_S
     while left := [pid for pid in pids if _runs(pid)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
+    return Path(temporary)
+
+
+def test_killed_owner_leaves_no_process(display: str, profile_root: Path) -> None:
+    """When the process that started Chrome is killed, chromedriver and Chrome die with it."""
+    start_and_kill(display, profile_root / "owner")
     subprocess.run(["rm", "-rf", str(profile_root / "owner")], check=True)
+
+
+def test_a_killed_owner_leaves_nothing_for_good(display: str, tmp_path: Path) -> None:
+    """What lies in /tmp, since the path is too long for sockets, is removed for the next one; a neighbour's stays."""
+    root, neighbour = tmp_path / ("x" * 100), tmp_path / ("y" * 100)
+    ours, theirs = start_and_kill(display, root), start_and_kill(display, neighbour)
+    remove_leftovers(root)
+    assert (ours.exists(), theirs.exists()) == (False, True)
+    assert ours.parent == Path("/tmp")  # noqa: S108
+    remove_leftovers(neighbour)
+    assert not theirs.exists()
 
 
 def _runs(pid: int) -> bool:
