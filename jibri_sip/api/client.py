@@ -1,15 +1,17 @@
 """Asks a running gateway's API, for the commands."""
 
 import ssl
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx2
+from pydantic import BaseModel, ValidationError
 
 from jibri_sip.config.model import ApiSettings, ApiTlsSettings
 from jibri_sip.errors import ConfigInvalid, GatewayNotRunning
 from jibri_sip.session.facts import DialOrder, Problem, SessionFacts, SlotLook, StatusFacts, View
 
+_Facts = TypeVar("_Facts", bound=BaseModel)
 _TIMEOUT_S = 20.0  # hanging up waits until the session has ended
 
 
@@ -56,22 +58,22 @@ class Client:
 
     def status(self) -> StatusFacts:
         """How the gateway stands."""
-        return StatusFacts.model_validate(self._ask("GET", "/api/v1/status"))
+        return self._ask(StatusFacts, "GET", "/api/v1/status")
 
     def dial(self, order: DialOrder) -> SessionFacts:
         """Begin a session; the answer of the called party is not waited for."""
         body = order.model_dump(exclude_none=True)
         if order.password is not None:
             body["password"] = order.password.get_secret_value()
-        return SessionFacts.model_validate(self._ask("POST", "/api/v1/sessions", body))
+        return self._ask(SessionFacts, "POST", "/api/v1/sessions", body)
 
     def session(self, session_id: str) -> SessionFacts:
         """One session."""
-        return SessionFacts.model_validate(self._ask("GET", f"/api/v1/sessions/{_quoted(session_id)}"))
+        return self._ask(SessionFacts, "GET", f"/api/v1/sessions/{_quoted(session_id)}")
 
     def look(self) -> SlotLook:
         """What passes through the slot's devices now."""
-        return SlotLook.model_validate(self._ask("GET", "/api/v1/slot"))
+        return self._ask(SlotLook, "GET", "/api/v1/slot")
 
     def picture(self, view: View) -> bytes:
         """What is on the display, or what either side is shown, as PNG."""
@@ -79,19 +81,21 @@ class Client:
 
     def hang_up(self, session_id: str | None) -> SessionFacts:
         """End a session, or the present one."""
-        return SessionFacts.model_validate(self._ask("DELETE", f"/api/v1/sessions/{_quoted(session_id or 'current')}"))
+        return self._ask(SessionFacts, "DELETE", f"/api/v1/sessions/{_quoted(session_id or 'current')}")
 
-    def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON that the gateway answers.
+    def _ask(self, facts: type[_Facts], method: str, path: str, body: Any = None) -> _Facts:
+        """What the gateway answers.
+
+        During an upgrade, and on the way back, what runs is of another release; what it tells besides is let be.
 
         Raises:
-            GatewayNotRunning: Nobody answers, or not a gateway.
+            GatewayNotRunning: Nobody answers, or not a gateway as we know it.
             ApiProblem: The gateway refused.
         """
         try:
-            return self._request(method, path, body).json()
-        except ValueError as error:
-            raise GatewayNotRunning(f"{self._url}: {error}") from None
+            return facts.model_validate_json(self._request(method, path, body).content, extra="ignore")
+        except ValidationError:
+            raise GatewayNotRunning(f"what answers at {self._url} is not a gateway of this release") from None
 
     def _request(self, method: str, path: str, body: Any = None) -> httpx2.Response:
         try:
@@ -103,7 +107,7 @@ class Client:
         if response.is_success:
             return response
         try:
-            raise ApiProblem(Problem.model_validate_json(response.content))
+            raise ApiProblem(Problem.model_validate_json(response.content, extra="ignore"))
         except ValueError:
             raise GatewayNotRunning(f"what answers at {self._url} is not a gateway") from None
 

@@ -264,7 +264,7 @@ class SessionUnknown(GatewayError):
 
     key = "session-unknown"
     summary = "There is no such session"
-    remedy = "`jibri-sip status` lists the sessions."
+    remedy = "`jibri-sip status` tells the present one."
     sip_code = 481
     http_status = 404
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,36 @@ async def test_something_else_on_the_port() -> None:
         port = str(server.sockets[0].getsockname()[1])
         told = await jibri_sip_command("status", JIBRI_SIP__API__PORT=port)
     assert (told.code, told.err.split(":")[0]) == (1, "gateway-not-running")
+
+
+@asynccontextmanager
+async def answering(status: dict[str, Any]) -> AsyncIterator[str]:
+    """A server that answers this to everything; its port."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = json.dumps(status).encode()
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield str(server.sockets[0].getsockname()[1])
+
+
+async def test_gateway_of_another_release() -> None:
+    """One that tells more, as during an upgrade, is understood; one that tells otherwise is told as that."""
+    status: dict[str, Any] = {"version": "9.9", "instance": 1, "slot": "idle", "sip": [], "meeting": "m", "uptime_s": 1}
+    account = {"address": "sip:7@provider.example", "registered": True, "answer": "", "later": 1}
+    async with answering({**status, "account": account, "mood": "good"}) as port:
+        told = await jibri_sip_command("status", JIBRI_SIP__API__PORT=port)
+    assert (told.code, told.out.split(",")[0]) == (0, "jibri-sip 9.9"), told.err
+    async with answering({**status, "slot": "asleep"}) as port:
+        told = await jibri_sip_command("status", JIBRI_SIP__API__PORT=port)
+    assert (told.code, told.err.split(":")[0]) == (1, "gateway-not-running")
+    assert "release" in told.err
 
 
 async def test_check_config(tmp_path: Path) -> None:
