@@ -118,6 +118,7 @@ class Client(ClientXMPP):
         self._closing = False
         self._was_connected = False
         self._online = False
+        self._explained = False
         self._inside: set[str] = set()
         self._grace: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -205,6 +206,7 @@ class Client(ClientXMPP):
 
     def _try(self) -> None:
         self._next = None
+        self._explained = False
         self.connect(*self.address)
         self._deadline = asyncio.get_running_loop().call_later(self._pace.session_within_s, self._too_late)
 
@@ -246,6 +248,8 @@ class Client(ClientXMPP):
             _log.warning("xmpp_closed", client=self.name, reason=str(reason or "the server closed the stream"))
             self._grace = asyncio.get_running_loop().call_later(self._pace.resume_within_s, self._lost)
         elif self._next is None:
+            # Of a certificate `_untrusted` tells.
+            self._explained |= isinstance(reason, ssl.SSLCertVerificationError)
             self._note_failure(str(reason or "the connection was closed"))
         self._reconnect()
 
@@ -266,12 +270,14 @@ class Client(ClientXMPP):
 
     def _note_failure(self, reason: str) -> None:
         self._count("xmpp_reconnection_failed", self.host)
-        _log.warning("xmpp_unreachable", client=self.name, reason=reason)
+        if not self._explained:
+            _log.warning("xmpp_unreachable", client=self.name, reason=reason)
 
     def _refused(self, _event: object) -> None:
         remedy = "See control_login of this environment."
         if self.enable_starttls and "starttls" not in self.features:
             remedy += " The server offers no STARTTLS: have it do so, or see security."
+        self._explained = True
         _log.error("xmpp_login_refused", client=self.name, remedy=remedy)
 
     def _broken_off(self, error: _Stanza) -> None:
@@ -279,12 +285,13 @@ class Client(ClientXMPP):
             _log.error("xmpp_replaced", client=self.name, remedy="Give each instance its own nickname.")
 
     def _untrusted(self, error: object) -> None:
-        _log.error(
-            "xmpp_certificate_refused",
-            client=self.name,
-            error=str(error),
-            remedy="Give its authority in ca_file, or see whether its name is control_login.domain.",
-        )
+        if isinstance(error, ssl.SSLCertVerificationError):
+            _log.error(
+                "xmpp_certificate_refused",
+                client=self.name,
+                error=str(error),
+                remedy="Give its authority in ca_file, or see whether its name is control_login.domain.",
+            )
         self.abort()
 
     def _lost(self) -> None:

@@ -151,9 +151,11 @@ async def test_not_resumed_in_time(server: BreweryServer, jicofo: Jicofo) -> Non
 
 async def test_certificate_of_nobody(server: BreweryServer, jicofo: Jicofo) -> None:
     """A server that no authority of ours vouches for is talked to only where any certificate is trusted."""
-    async with connected(xmpp_settings(server, "wary", ca_file=None), QUICK) as (_client, seen):
-        await seen.until(lambda seen: seen.counted["xmpp_reconnecting"] >= 2)
-        assert seen.counted["xmpp_connected"] == 0
+    with capture_logs() as log:
+        async with connected(xmpp_settings(server, "wary", ca_file=None), QUICK) as (_client, seen):
+            await seen.until(lambda seen: seen.counted["xmpp_reconnecting"] >= 2)
+            assert seen.counted["xmpp_connected"] == 0
+    assert {entry["event"] for entry in log} == {"xmpp_certificate_refused"}
     trusting = xmpp_settings(server, "trusting", ca_file=None, trust_any_certificate=True)
     async with connected(trusting, QUICK) as (_client, seen):
         await jicofo.wait_for(lambda: "trusting" in jicofo.instances)
@@ -275,9 +277,14 @@ async def test_server_without_encryption(
     plain = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with plain:
         port = plain.sockets[0].getsockname()[1]
-        async with connected(xmpp_settings(server, "unsafe", port=port, security=security), QUICK):
-            stanza = await asyncio.wait_for(asyncio.shield(heard), SOON_S)
+        settings = xmpp_settings(server, "unsafe", port=port, security=security)
+        with capture_logs() as log:
+            async with connected(settings, QUICK) as (_client, seen):
+                stanza = await asyncio.wait_for(asyncio.shield(heard), SOON_S)
+                await seen.until(lambda seen: seen.counted["xmpp_reconnection_failed"] >= 1)
     assert stanza.startswith(b"<auth " if logs_in else b"</stream:stream")
+    assert {entry["event"] for entry in log} == {"xmpp_unreachable" if logs_in else "xmpp_login_refused"}
+    assert logs_in or "STARTTLS" in log[0]["remedy"]
 
 
 async def test_ping_of_the_connection_before(tmp_path: Path) -> None:
