@@ -117,6 +117,9 @@ async def test_address_of_the_configuration(control: Retiring, tmp_path: Path) -
 async def test_waiting_for_the_session(control: Retiring, port: int) -> None:
     """It returns when the session has ended by itself and the gateway has gone, and not before."""
     waiting = asyncio.create_task(run("wait_graceful_shutdown.sh", **{PORT: str(port)}))
+    async with asyncio.timeout(60):
+        while not control.retired:
+            await asyncio.sleep(0.05)
     await asyncio.sleep(2)
     assert control.retired == [(255, False)]
     assert not waiting.done()

@@ -245,15 +245,15 @@ async def test_one_attempt(subscriber: Subscriber) -> None:
 async def test_slow(subscriber: Subscriber) -> None:
     """A subscriber that takes too long keeps nobody waiting: neither who tells, nor the other subscribers."""
     async with Subscriber() as slow:
-        slow.delay_s = 5.0
-        async with telling(settings(slow.url, subscriber.url, retry_for_s=0.0)) as control:
+        slow.delay_s = 20.0
+        async with telling(settings(slow.url, subscriber.url, retry_for_s=0.0, timeout_s=4.0)) as control:
             await slow.until(bool)
             began = monotonic()
             control.tell(Happening.STARTED, ORDER)
-            assert monotonic() - began < 0.1
-            await subscriber.until(lambda _heard: bool(subscriber.sessions()), 0.9)
-            await slow.until(lambda _heard: bool(slow.sessions()), 5)
-            assert slow.heard[1].at - slow.heard[0].at < 3
+            assert monotonic() - began < 1
+            await subscriber.until(lambda _heard: bool(subscriber.sessions()), 3.9)
+            await slow.until(lambda _heard: bool(slow.sessions()), 15)
+            assert slow.heard[1].at - slow.heard[0].at < 15
 
 
 async def test_the_last_words(subscriber: Subscriber) -> None:
@@ -263,4 +263,4 @@ async def test_the_last_words(subscriber: Subscriber) -> None:
         control.tell(Happening.ENDED, ORDER, errors.ShuttingDown())
         began = monotonic()
     assert [session["status"] for session in subscriber.sessions()] == ["OFF"]
-    assert monotonic() - began < 3
+    assert monotonic() - began < 10
