@@ -29,7 +29,13 @@ class Retiring(FixedControl):
     def __init__(self) -> None:
         super().__init__()
         self.instance = InstanceNews(Availability.BUSY)
+        self.told = asyncio.Event()
         self.gone = asyncio.Event()
+
+    def retire(self, exit_code: int, *, at_once: bool = False) -> None:
+        """Remember how."""
+        super().retire(exit_code, at_once=at_once)
+        self.told.set()
 
     async def stop_service(self, error: GatewayError) -> None:
         """End the session, and go."""
@@ -117,9 +123,7 @@ async def test_address_of_the_configuration(control: Retiring, tmp_path: Path) -
 async def test_waiting_for_the_session(control: Retiring, port: int) -> None:
     """It returns when the session has ended by itself and the gateway has gone, and not before."""
     waiting = asyncio.create_task(run("wait_graceful_shutdown.sh", **{PORT: str(port)}))
-    async with asyncio.timeout(60):
-        while not control.retired:
-            await asyncio.sleep(0.05)
+    await asyncio.wait_for(control.told.wait(), 60)
     await asyncio.sleep(2)
     assert control.retired == [(255, False)]
     assert not waiting.done()
