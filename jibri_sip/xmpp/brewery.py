@@ -78,9 +78,10 @@ class Breweries:
         self._published: tuple[bool, bool] | None = None
         self._ordered: dict[str, _Ordered] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._clients = [self._client(environment, host) for environment in settings.xmpp for host in environment.hosts]
+        places = [(environment, host) for environment in settings.xmpp for host in environment.hosts]
+        self._clients = [self._client(*place, number) for number, place in enumerate(places)]
 
-    def _client(self, environment: XmppSettings, host: str) -> Client:
+    def _client(self, environment: XmppSettings, host: str, number: int) -> Client:
         def on_request(client: Client, iq: _Stanza, element: Element) -> None:
             self._asked(environment, client, iq, read(element))
 
@@ -92,6 +93,7 @@ class Breweries:
             on_lost=self._lost,
             count=self._count,
             pace=self._pace,
+            number=number,
         )
 
     @property

@@ -77,6 +77,7 @@ class Client(ClientXMPP):
         on_lost: called when the connection is gone for good: not resumed, though perhaps made anew.
         count: told of what happens to the connection, by Jibri's name of the counter.
         pace: how it is kept up.
+        number: of this connection among those of the gateway.
 
     Attributes:
         name: of environment and host, for logs and the health API.
@@ -97,12 +98,13 @@ class Client(ClientXMPP):
         on_lost: Callable[["Client"], None],
         count: Callable[[str, str], None],
         pace: Pace,
+        number: int = 0,
     ) -> None:
         login = settings.control_login
         name = f"{settings.name}-{host}"
         address, port = _address(host, login.port)
         super().__init__(
-            f"{login.username}@{login.domain}/{_resource(name, settings.mucs)}",
+            f"{login.username}@{login.domain}/{_resource(number, name, settings.mucs)}",
             login.secret.get_secret_value(),
             plugin_config={"feature_mechanisms": _unencrypted(_security(settings, address))},
         )
@@ -413,7 +415,7 @@ def answer(iq: _Stanza, element: Element) -> None:
     reply.send()
 
 
-def _resource(name: str, mucs: Sequence[MucSettings]) -> str:
+def _resource(number: int, name: str, mucs: Sequence[MucSettings]) -> str:
     """That of the address that we ask for: the same after a restart, and nobody else's.
 
     Of a gateway that was killed the server keeps the stream for minutes, to be resumed, and takes one of the same
@@ -424,7 +426,7 @@ def _resource(name: str, mucs: Sequence[MucSettings]) -> str:
         machine = _MACHINE_ID.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         machine = socket.gethostname()
-    parts = (machine, name, *(f"{muc.jid}/{muc.nickname}" for muc in mucs))
+    parts = (machine, str(number), name, *(f"{muc.jid}/{muc.nickname}" for muc in mucs))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_RESOURCE_DIGITS]
 
 

@@ -355,6 +355,15 @@ async def test_a_gateway_that_was_killed(server: BreweryServer, jicofo: Jicofo) 
             assert await found.start("killed") == {"status": "pending", "sipaddress": ADDRESS}
 
 
+async def test_one_environment_twice(server: BreweryServer, jicofo: Jicofo) -> None:
+    """Two connections that are the same in everything do not push each other out."""
+    raw = environment(server, "one")
+    async with ordering(jicofo, [raw, {**raw, "hosts": raw["hosts"] * 2}]) as found:
+        await found.moment("xmpp_connected", 3)
+        await asyncio.sleep(2)
+        assert found.counted == {"xmpp_connected": 3}
+
+
 async def test_presence_on_change_only(server: BreweryServer, jicofo: Jicofo) -> None:
     """What has no word in it, why an instance is ill or that it is used up, changes nothing."""
     async with ordering(jicofo, [environment(server, "one")]) as found:
