@@ -8,6 +8,7 @@ from jibri_sip.config.types import BaseUrl, LenientPath, Port, SecondsOrNever, S
 
 _Name = Annotated[str, Field(min_length=1, max_length=1023)]
 _MINUTES_10 = 600.0
+_XMPP_PORT = 5222
 
 
 class JibriSettings(Section):
@@ -133,6 +134,14 @@ class XmppSettings(Section):
         """The breweries to enter, each once."""
         found = {muc.jid.casefold(): muc for muc in (self.sip_control_muc, self.control_muc) if muc is not None}
         return tuple(found.values())
+
+
+def server_address(host: str, port: int | None) -> tuple[str, int]:
+    """Name and port of one of `XmppSettings.hosts`: `host`, `host:port` or `[address]:port`; and the account's port."""
+    name, colon, given = host.rpartition(":")
+    if colon and given.isdigit() and (name.startswith("[") or ":" not in name):
+        return name.strip("[]"), int(given)
+    return host.strip("[]"), port or _XMPP_PORT
 
 
 class WebhookToken(Section):

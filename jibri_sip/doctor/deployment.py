@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from jibri_sip.config.control import server_address
 from jibri_sip.config.model import Settings
 from jibri_sip.doctor import reach
 from jibri_sip.doctor.finding import Finding, Patient, ok, warning, wrong
 
 _CHECK = "deployment"
-_XMPP_PORT = 5222
 _SERVER_ERROR = 500
 _ADDRESS_END = ";?>"
 
@@ -21,7 +21,7 @@ async def examine(patient: Patient) -> list[Finding]:
     settings = patient.settings
     checks = [
         *(_meetings(url) for url in _deployments(settings)),
-        *(_xmpp(name, host) for name, host in _control_hosts(settings)),
+        *(_xmpp(name, *server) for name, server in _control_servers(settings)),
         *(_subscriber(url) for url in settings.webhooks.subscribers),
         *(_provider(host) for host in _provider_hosts(settings)),
     ]
@@ -34,12 +34,10 @@ def _deployments(settings: Settings) -> list[str]:
     return list(dict.fromkeys(url for url in (settings.meeting.base_url, *of_rules, *of_environments) if url))
 
 
-def _control_hosts(settings: Settings) -> Iterator[tuple[str, str]]:
+def _control_servers(settings: Settings) -> Iterator[tuple[str, tuple[str, int]]]:
     for environment in settings.xmpp:
-        port = environment.control_login.port or _XMPP_PORT
         for host in environment.hosts:
-            bare = host.count(":") != 1 and not host.endswith("]") and not host.startswith("[")
-            yield environment.name, f"{host}:{port}" if ":" not in host or bare else host
+            yield environment.name, server_address(host, environment.control_login.port)
 
 
 def _provider_hosts(settings: Settings) -> list[str]:
@@ -64,12 +62,11 @@ async def _meetings(url: str) -> Finding:
     return ok(_CHECK, f"{url} answers")
 
 
-async def _xmpp(name: str, address: str) -> Finding:
-    parts = urlsplit(f"//{address}")
-    barrier = await reach.connected(parts.hostname or address, parts.port or _XMPP_PORT)
+async def _xmpp(name: str, host: str, port: int) -> Finding:
+    barrier = await reach.connected(host, port)
     if barrier is not None:
         return wrong(_CHECK, f"XMPP of {name}: {barrier.message}", barrier.remedy)
-    return ok(_CHECK, f"XMPP of {name}: {address} takes connections")
+    return ok(_CHECK, f"XMPP of {name}: {host} takes connections on port {port}")
 
 
 async def _subscriber(url: str) -> Finding:

@@ -19,7 +19,7 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
 from jibri_sip import log
-from jibri_sip.config.control import MucSettings, XmppSettings
+from jibri_sip.config.control import MucSettings, XmppSettings, server_address
 from jibri_sip.errors import ConfigInvalid, FileUnreadable
 from jibri_sip.xmpp.stanzas import JIBRI_TAG, MUC, MUC_USER, room_configuration
 
@@ -27,7 +27,6 @@ _log = log.logger("xmpp")
 # It logs what goes over the wire, passwords included.
 logging.getLogger("slixmpp").setLevel(logging.ERROR)
 
-DEFAULT_PORT = 5222
 CLOSE_S = 2.0
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _CONFLICT = "conflict"
@@ -102,7 +101,7 @@ class Client(ClientXMPP):
     ) -> None:
         login = settings.control_login
         name = f"{settings.name}-{host}"
-        address, port = _address(host, login.port)
+        address, port = server_address(host, login.port)
         super().__init__(
             f"{login.username}@{login.domain}/{_resource(number, name, settings.mucs)}",
             login.secret.get_secret_value(),
@@ -451,11 +450,3 @@ def _context(authorities: Path | None) -> ssl.SSLContext:
         raise ConfigInvalid(f"xmpp.ca_file {authorities} is no PEM file of certificates") from None
     except OSError as error:
         raise FileUnreadable(f"xmpp.ca_file {authorities}: {error.strerror}") from None
-
-
-def _address(host: str, port: int | None) -> tuple[str, int]:
-    """Name and port of `host`, `host:port` or `[address]:port`."""
-    name, colon, given = host.rpartition(":")
-    if colon and given.isdigit() and (name.startswith("[") or ":" not in name):
-        return name.strip("[]"), int(given)
-    return host.strip("[]"), port or DEFAULT_PORT

@@ -305,7 +305,7 @@ user = "other-.*"
 base_url = "https://other.invalid"
 [[xmpp]]
 name = "first"
-hosts = ["127.0.0.1:{port}", "127.0.0.1"]
+hosts = ["127.0.0.1:{port}", "127.0.0.1", "::1", "[::1]"]
 domain = "meet.example.com"
 control_login = {{ domain = "auth.example.com", port = 9, username = "jibri", password = "secret" }}
 control_muc = {{ domain = "internal.example.com", room = "brewery", nickname = "one" }}
@@ -315,10 +315,11 @@ control_muc = {{ domain = "internal.example.com", room = "brewery", nickname = "
     assert found == {
         f"{url} answers": Standing.OK,
         "other.invalid is not found: Name or service not known": Standing.WRONG,
-        f"XMPP of first: 127.0.0.1:{port} takes connections": Standing.OK,
+        f"XMPP of first: 127.0.0.1 takes connections on port {port}": Standing.OK,
         "XMPP of first: 127.0.0.1 (127.0.0.1) cannot be reached on port 9: Connect call failed ('127.0.0.1', 9)": (
             Standing.WRONG
         ),
+        "XMPP of first: ::1 (::1) cannot be reached on port 9: Connect call failed ('::1', 9, 0, 0)": Standing.WRONG,
         f"subscriber {url}/hook answers": Standing.OK,
         "subscriber: 127.0.0.1 (127.0.0.1) cannot be reached on port 9: Connect call failed ('127.0.0.1', 9)": (
             Standing.WARNING
