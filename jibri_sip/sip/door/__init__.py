@@ -25,6 +25,7 @@ def open_door(judge: Judge, *, refusal_text: str, retry_after_s: int, keep_alive
 
     Peers behind a router that knows nothing of SIP are answered and called where their messages come from. Over TCP and
     TLS, requests of more than 64 kB are refused with 513, and connections that nobody speaks on make room for others.
+    Keys of SRTP that have a number are passed over.
 
     Args:
         judge: says what becomes of a request.
@@ -56,6 +57,7 @@ def open_door(judge: Judge, *, refusal_text: str, retry_after_s: int, keep_alive
         lib.door_open(refusal_text.encode(), retry_after_s)
         or lib.door_correct_addresses(keep_alive_s)
         or lib.door_refuse_oversize()
+        or lib.door_pass_over_numbered_keys()
     )
     if status != 0:
         raise DoorError(f"PJSIP's status {status}")

@@ -60,6 +60,10 @@ int door_refuse_oversize(void);
  * initialised. */
 void door_limit_crowd(void);
 
+/* From now on keys of SRTP that have a number (MKI, RFC 3711 section 3.1) are passed over in offers, as RFC 4568
+ * section 6.1 asks of who does not know it: PJMEDIA. On the PJSIP thread. Returns PJSIP's status, 0 for success. */
+int door_pass_over_numbered_keys(void);
+
 /* From now on OPTIONS is answered with this description, and Accept names the bodies that we read. On the PJSIP thread,
  * once PJSUA is initialised. Returns PJSIP's status, 0 for success. */
 int door_tell_capabilities(const char *sdp);

@@ -347,6 +347,31 @@ async def test_one_of_several_keys() -> None:
         await call.hangup()
 
 
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+NUMBERED = f"{KEY}|2^31|1:4"
+
+
+@pytest.mark.parametrize(
+    ("offer", "code", "kept"),
+    [
+        (f"{SDES}a=crypto:1 {SUITE} {NUMBERED}\na=crypto:2 {SUITE} {KEY}|2^31\n", 200, 2),
+        (f"{SDES}a=crypto:1 {SUITE} {KEY}|1:1\n", 488, 0),
+        (f"{AUDIO}a=crypto:1 {SUITE} {NUMBERED};{NUMBERED}\n", 200, 0),
+    ],
+    ids=["another", "none", "optional"],
+)
+async def test_keys_with_a_number(offer: str, code: int, kept: int) -> None:
+    """They are passed over: a number in each packet (MKI) is what we could not read past."""
+    async with gateway_with(SipSettings(port=0)) as gateway, RawCaller(gateway.endpoint.ports.udp) as caller:
+        caller.request("INVITE", sdp(offer))
+        if code == 200:
+            await (await gateway.take()).answer()
+        answered_code, text = await caller.response()
+        assert answered_code == code
+        assert re.findall(r"a=crypto:(\d)", text) == [str(kept)] * (kept > 0)
+        caller.request("ACK")
+
+
 async def test_keys_of_srtp_in_offers() -> None:
     """Ours has SDES keys, none of them for a suite that is weak (RFC 4568 section 6.2)."""
     async with gateway_with(SipSettings(port=0)) as gateway, MeasuredPeer(**SMALL, srtp=1) as peer:
