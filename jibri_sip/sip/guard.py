@@ -130,8 +130,11 @@ class Guard:
             self._tell(visitor, "address_not_allowed", address)
             return DROP
         method = message.method_of(text)
-        if method in {"ACK", "CANCEL"}:
+        if method == "ACK":
             return PASS
+        if method == "CANCEL":
+            # Of a request that was judged; one of none costs an answer.
+            return PASS if self._within_rate(visitor) else self._ban(visitor, address, "it sends too many requests")
         return self._judge_known(visitor, address, method, text)
 
     def _judge_known(self, visitor: _Visitor, address: str, method: str, text: str) -> Verdict:

@@ -240,6 +240,13 @@ def test_too_many_requests(clock: Clock) -> None:
     assert door.judge(STRANGER, request("OPTIONS", 101)) == PASS
 
 
+def test_too_many_cancels(clock: Clock) -> None:
+    """They count as all requests do, for each gets an answer; an ACK gets none."""
+    door = guard(clock, requests_per_minute=10)
+    assert {door.judge(CALLER, request("ACK", n)).code for n in range(50)} == {0}
+    assert [door.judge(STRANGER, request("CANCEL", n)).code for n in range(12)] == [0] * 10 + [-1] * 2
+
+
 def test_call_flood_from_everywhere(clock: Clock) -> None:
     """Calls from many addresses get 503 and when to come again, beyond the limit; the next minute is a new one."""
     door = guard(clock, calls_per_minute=20)
