@@ -76,6 +76,7 @@ async def test_delayed_offer_over_ipv6(six: Gateway) -> None:
         await hang_up(call, peer)
 
 
+@pytest.mark.alone  # tenths of a second count
 async def test_large_request_over_ipv6(six: Gateway) -> None:
     """A large INVITE goes by TCP there, too, and by UDP where that is refused, or met with silence of either kind."""
     async with RawCaller(six.endpoint.ports.udp, host="::1") as callee, stream_port(callee.local) as connections:

@@ -95,6 +95,7 @@ async def test_large_request_without_tcp(gateway: Gateway, callee: RawCaller) ->
     assert elapsed < FALL_BACK_S
 
 
+@pytest.mark.alone  # tenths of a second count
 async def test_large_request_into_a_black_hole(gateway: Gateway, callee: RawCaller) -> None:
     """Where TCP is met with silence, it goes by UDP within a second, and the next one does not wait again."""
     with black_hole(callee.local):
@@ -125,6 +126,7 @@ def via(message: str) -> tuple[str, str, str]:
     return found[1], found[2], found[3]
 
 
+@pytest.mark.alone  # tenths of a second count
 async def test_large_request_to_a_mute_server(gateway: Gateway, callee: RawCaller) -> None:
     """Where the connection is taken and nothing said, it goes by UDP within a second; the next one does not wait."""
     with mute(callee.local):
@@ -219,6 +221,7 @@ async def up_by_a_long_way(gateway: Gateway, callee: RawCaller) -> AsyncIterator
     assert (await asyncio.wait_for(call.wait_ended(), 5)).answered
 
 
+@pytest.mark.alone  # tenths of a second count
 @pytest.mark.parametrize("port", [refused, black_hole, mute])
 async def test_large_requests_of_a_call(
     gateway: Gateway, callee: RawCaller, port: Callable[[str], AbstractContextManager[object]]
@@ -239,6 +242,7 @@ async def test_large_requests_of_a_call(
             await ending
 
 
+@pytest.mark.alone  # tenths of a second count
 @pytest.mark.parametrize("port", [refused, black_hole, mute])
 async def test_large_register(gateway: Gateway, port: Callable[[str], AbstractContextManager[object]]) -> None:
     """A REGISTER that is too large for UDP is there within a second all the same, and so is the next one."""
