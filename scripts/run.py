@@ -8,12 +8,14 @@ from pathlib import Path
 
 from jibri_sip import app
 from jibri_sip.config import find_file, load
-from jibri_sip.errors import GatewayError
+from jibri_sip.errors import ConfigInvalid, GatewayError
 from jibri_sip.log import configure
 from tests.library import library_directory
-from tests.meeting import EmbeddedMeeting
+from tests.meeting import EmbeddedMeeting, MeetingError
 
 BASE_URL = "JIBRI_SIP__MEETING__BASE_URL"
+EX_CONFIG = 78
+INTERRUPTED = 130
 
 
 def main() -> int:
@@ -24,10 +26,21 @@ def main() -> int:
     if file is not None or BASE_URL in os.environ:
         command = [sys.executable, "-m", "jibri_sip", "run", *(("--config", str(file)) if file else ())]
         os.execv(sys.executable, command)  # noqa: S606  (no shell is wanted)
-    return asyncio.run(_with_embedded_meeting())
+    try:
+        asyncio.run(_with_embedded_meeting())
+    except KeyboardInterrupt:
+        # Before the gateway was there to take it.
+        return INTERRUPTED
+    except ConfigInvalid as error:
+        print(error.message, file=sys.stderr)
+        return EX_CONFIG
+    except (GatewayError, MeetingError) as error:
+        print(". ".join(filter(None, (str(error), getattr(error, "remedy", "")))), file=sys.stderr)
+        return 1
+    return 0
 
 
-async def _with_embedded_meeting() -> int:
+async def _with_embedded_meeting() -> None:
     async with EmbeddedMeeting(None, library_directory()) as meeting:
         os.environ[BASE_URL] = meeting.base_url
         settings = load(None, os.environ)
@@ -41,12 +54,7 @@ async def _with_embedded_meeting() -> int:
             f"Stop           Ctrl-C\n",
             flush=True,
         )
-        try:
-            await app.serve_until_stopped(settings)
-        except GatewayError as error:
-            print(f"{error.message}. {error.remedy}", file=sys.stderr)
-            return 1
-    return 0
+        await app.serve_until_stopped(settings)
 
 
 if __name__ == "__main__":

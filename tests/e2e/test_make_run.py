@@ -52,10 +52,8 @@ def scratch() -> Iterator[str]:
         yield directory
 
 
-@pytest.mark.alone
-async def test_ctrl_c(scratch: str) -> None:
-    """It tells what to dial, works, and leaves nothing."""
-    port = free_port()
+def environment(scratch: str, port: int) -> dict[str, str]:
+    """What `make run` is started with: temporary files go to `scratch`, its API listens on `port`."""
     env = {
         **os.environ,
         "TMPDIR": scratch,
@@ -66,6 +64,14 @@ async def test_ctrl_c(scratch: str) -> None:
         "JIBRI_SIP__INSTANCE__NUMBER": "77",
     }
     env.pop("XDG_RUNTIME_DIR", None)
+    return env
+
+
+@pytest.mark.alone
+async def test_ctrl_c(scratch: str) -> None:
+    """It tells what to dial, works, and leaves nothing."""
+    port = free_port()
+    env = environment(scratch, port)
     before = own_files()
     run = await asyncio.create_subprocess_exec(
         sys.executable, "scripts/run.py", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=env
@@ -89,4 +95,37 @@ async def test_ctrl_c(scratch: str) -> None:
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
     assert own_files() <= before
+    assert files_below(scratch) == []
+
+
+async def test_ctrl_c_at_once(scratch: str) -> None:
+    """While the meeting is being started, too: no traceback, and nothing is left."""
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, "scripts/run.py"),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(scratch, free_port()),
+        # A shell's background job ignores it, and so would what we start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    async with asyncio.timeout(READY_S):
+        while not (children := psutil.Process(run.pid).children(recursive=True)):
+            assert run.returncode is None
+            await asyncio.sleep(0.02)
+    run.send_signal(signal.SIGINT)
+    _, said = await asyncio.wait_for(run.communicate(), STOP_S)
+    assert (run.returncode, said) == (130, b"")
+    assert not psutil.wait_procs(children, timeout=5)[1]
+    assert files_below(scratch) == []
+
+
+async def test_wrong_setting(scratch: str) -> None:
+    """It ends, and says what is wrong; the meeting that it had started is gone."""
+    env = {**environment(scratch, free_port()), "JIBRI_SIP__SIP__PORT": "many"}
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, "scripts/run.py"), stderr=asyncio.subprocess.PIPE, env=env
+    )
+    _, said = await asyncio.wait_for(run.communicate(), READY_S)
+    assert run.returncode == 78
+    assert b"sip.port" in said
+    assert b"Traceback" not in said
     assert files_below(scratch) == []
