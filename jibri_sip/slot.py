@@ -226,7 +226,11 @@ class Slot:
                 image = watch.still()
         else:
             # Nothing was handed to the encoder yet: the peer would be shown the card.
-            shown = self.screen.still() if view == "to_sip" else self.camera.still()
+            try:
+                shown = self.screen.still() if view == "to_sip" else self.camera.still()
+            except ValueError:
+                # Closed a moment ago: the slot is being made anew.
+                raise errors.NotReady from None
             image = cards.to_image(shown or cards.welcome(self.canvas), self.canvas.width, self.canvas.height)
         png = BytesIO()
         image.save(png, "PNG")

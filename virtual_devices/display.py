@@ -217,7 +217,7 @@ class DisplayWatch:
 def _x_errors() -> Iterator[None]:
     try:
         yield
-    except (xerror.XError, xerror.ConnectionClosedError, xerror.DisplayError, OSError) as error:
+    except (xerror.XError, xerror.ConnectionClosedError, xerror.DisplayError, xerror.XauthError, OSError) as error:
         raise DeviceError("display", f"X does not answer: {error}") from error
 
 

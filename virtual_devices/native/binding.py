@@ -6,7 +6,9 @@ device of this process in place of the one before; `close` takes it away again. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,13 +44,20 @@ def _picture(i420: bytes, canvas: Canvas) -> CData:
 
 
 class _Owner:
-    """One C object; `handle` refuses when it is closed."""
+    """One C object; `handle` refuses when it is closed, and `held` keeps it from being closed meanwhile."""
 
     def __init__(self, handle: CData, close: Callable[[CData], None], attach: Callable[[CData], None]) -> None:
         self._handle: CData | None = handle
         self._close = close
         self._attach = attach
         self._attached = False
+        self._in_use = threading.Lock()
+
+    @contextmanager
+    def held(self) -> Iterator[CData]:
+        """The handle, for use in another thread than that which closes it."""
+        with self._in_use:
+            yield self.handle
 
     @property
     def handle(self) -> CData:
@@ -63,7 +72,8 @@ class _Owner:
 
     def close(self) -> None:
         """Takes the object away from PJMEDIA and frees it. Idempotent."""
-        handle, self._handle = self._handle, None
+        with self._in_use:
+            handle, self._handle = self._handle, None
         if handle is None:
             return
         if self._attached:
@@ -127,7 +137,8 @@ class NativeScreen(_Owner):
     def still(self) -> bytes | None:
         """The picture last handed to the peer, I420; None when there was none."""
         picture = bytearray(self._canvas.picture_bytes)
-        seen = lib.screen_still(self.handle, ffi.from_buffer("uint8_t[]", picture))
+        with self.held() as handle:
+            seen = lib.screen_still(handle, ffi.from_buffer("uint8_t[]", picture))
         return bytes(picture) if seen else None
 
     def stats(self) -> ScreenStats:
@@ -218,7 +229,8 @@ class NativeCamera(_Owner):
     def still(self) -> bytes:
         """What the meeting is shown now, I420, canvas size."""
         picture = bytearray(self._canvas.picture_bytes)
-        lib.camera_still(self.handle, ffi.from_buffer("uint8_t[]", picture))
+        with self.held() as handle:
+            lib.camera_still(handle, ffi.from_buffer("uint8_t[]", picture))
         return bytes(picture)
 
     def stats(self) -> CameraStats:

@@ -145,6 +145,18 @@ async def test_a_stopped_server_does_not_stop_us(screen: ScreenSource, display: 
             await asyncio.sleep(0.01)
 
 
+async def test_what_is_read_is_not_freed_meanwhile(screen: ScreenSource) -> None:
+    """Somebody looks, in another thread, while the slot is taken down: closing waits, and later looks are refused."""
+    native = screen.native
+    with native.held():
+        closing = asyncio.create_task(asyncio.to_thread(native.close))
+        done, _ = await asyncio.wait({closing}, timeout=0.3)
+        assert not done
+    await closing
+    with pytest.raises(ValueError, match="closed"):
+        native.still()
+
+
 async def test_the_server_is_killed(display: Display, canvas: Canvas, runtime_dir: Path) -> None:
     """The loss is told, reading goes on with the last picture, and display and source can be had anew."""
     lost: list[str] = []
@@ -168,6 +180,8 @@ async def test_the_server_is_killed(display: Display, canvas: Canvas, runtime_di
         display.watch()
     await screen.close()
     await display.close()
+    with pytest.raises(DeviceError, match="display"):
+        display.watch()
     assert not socket.exists()
     await display.start()
     await screen.start()
