@@ -287,6 +287,25 @@ async def test_wire_cut_in_a_call(meeting: EmbeddedMeeting, server: BreweryServe
         assert [status for status, *_ in session.told] == ["pending", "on", "off"]
 
 
+async def test_usage_timeout(meeting: EmbeddedMeeting, server: BreweryServer, peer: MeasuredPeer) -> None:
+    """A call as long as the environment allows is ended, and jicofo hears of it: from Jibri it would not."""
+    tables = environment(server, meeting.base_url, "brief").replace("strip_from", "usage_timeout_s = 15.0\nstrip_from")
+    settings = {"dial_out": {"allow": ["*@127.0.0.1"]}}
+    async with (
+        RunningGateway(meeting.base_url, settings, tables=tables) as gateway,
+        Jicofo(server.port, "focus", ACCOUNTS["focus"], server.authority) as jicofo,
+    ):
+        await jicofo.wait_for(lambda: "brief" in jicofo.instances and jicofo.instances["brief"].available)
+        jicofo.instances = {"brief": jicofo.instances["brief"]}
+        session = await jicofo.order(ROOM, peer.uri)
+        await jicofo.wait_for(lambda: session.state == "on")
+        await peer.wait_up()
+        await peer.wait_over(40)
+        await jicofo.wait_for(lambda: session.state == "off")
+        assert session.told == [("pending", None, None), ("on", None, None), ("off", None, None)]
+        assert (await in_state(gateway, "ended"))["end"]["key"] == "usage-timeout"
+
+
 def connections(wire: Wire) -> Callable[[], Awaitable[int]]:
     """How many the wire has seen, to be waited for."""
 
