@@ -114,7 +114,8 @@ class XmppSettings(Section):
     usage_timeout_s: SecondsOrNever = Field(default=0.0, description="Longest session, seconds; 0 for no limit.")
     security: Literal["required", "if-possible", "disabled"] | None = Field(
         default=None,
-        description="STARTTLS on the control connection. Default: `if-possible` to this machine, else `required`.",
+        description="STARTTLS on the control connection; without it, `if-possible` never shows the password (SCRAM). "
+        "Default: `if-possible` to this machine, else `required`.",
     )
     trust_any_certificate: bool = Field(
         default=False, description="Do not check the server's certificate: whoever sits between can read and write."
