@@ -91,7 +91,7 @@ class Gauge:
         audio = video = None
         info = call.getInfo()  # Held: its vectors die with it.
         for media in info.media:
-            if media.status == pj.PJSUA_CALL_MEDIA_NONE:
+            if media.status in (pj.PJSUA_CALL_MEDIA_NONE, pj.PJSUA_CALL_MEDIA_ERROR):
                 continue
             if media.type == pj.PJMEDIA_TYPE_AUDIO and audio is None:
                 audio = self._stream(call, media.index, now, video=False)

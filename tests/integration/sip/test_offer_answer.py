@@ -268,3 +268,13 @@ async def test_bandwidth_lines(gateway: Gateway) -> None:
     offer = PLAIN_VIDEO.replace("\n", f"\n{lines}", 1) + "\na=fmtp:97 profile-level-id=42e01f;packetization-mode=1"
     async with up(gateway, lambda _: (AUDIO, offer)) as session:
         assert all(section.port for section in session.answer)
+
+
+async def test_picture_that_no_encoder_has(gateway: Gateway) -> None:
+    """One bit a second costs the picture and not the call, whose sound goes on and is counted."""
+    offer = VIDEO.replace("AVP 97\n", "AVP 97\nb=TIAS:1\n")
+    async with up(gateway, lambda peer: (peer.audio(), peer.video(base=offer))) as session:
+        await session.peer.sound.receive(3)
+        stats = await session.call.stats()
+        assert stats.audio is not None
+        assert stats.video is None
