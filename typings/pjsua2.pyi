@@ -463,6 +463,7 @@ class StreamInfo:
     remoteRtcpAddress: str
     codecName: str
     codecClockRate: int
+    dir: int
     vidCodecParam: VidCodecParam
 
 class Call:

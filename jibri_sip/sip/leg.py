@@ -431,7 +431,7 @@ class Leg(pj.Call):
 
     def _connect_video(self, media: "_Media") -> None:
         self._operate(pj.PJSUA_CALL_VID_STRM_START_TRANSMIT, media.index)
-        if self._echo:
+        if self._echo and media.dir & pj.PJMEDIA_DIR_DECODING:
             encoder = self.getEncodingVideoMedia(media.index)
             # Two sources would share the picture.
             pj.VideoPreview(self._wiring.screen).getVideoMedia().stopTransmit(encoder)

@@ -39,7 +39,7 @@ class StreamStats:
         received: from the peer.
         rtt_ms: round trip of the last report; None as long as there is none.
         buffer_ms: mean delay of the jitter buffer.
-        width: width of the received picture in pixels; 0 for sound and before the first picture.
+        width: width of the received picture in pixels; 0 for sound, and where no picture has come, or none is to come.
         height: its height.
         sent_width: width of the picture that is sent; 0 for sound.
         sent_height: its height.
@@ -86,8 +86,6 @@ class Gauge:
             now: seconds of any steady clock.
             rate: how the bitrate of its picture stands.
         """
-        if not call.hasMedia():
-            return CallStats()
         audio = video = None
         info = call.getInfo()  # Held: its vectors die with it.
         for media in info.media:
@@ -107,8 +105,9 @@ class Gauge:
         if video:
             sent = info.vidCodecParam.encFmt
             sent_width, sent_height = sent.width, sent.height
-            port = call.getDecodingVideoMedia(index).getPortInfo()
-            width, height = port.format.width, port.format.height
+            if info.dir & pj.PJMEDIA_DIR_DECODING:
+                port = call.getDecodingVideoMedia(index).getPortInfo()
+                width, height = port.format.width, port.format.height
         wire = native.feedback(call.getId()) if video else None
         return StreamStats(
             codec=f"{info.codecName}/{info.codecClockRate}",

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from jibri_sip.sip.events import Held, MediaUp, Resumed
+from jibri_sip.sip.quality import CallStats
 from tests.integration.sip.conftest import Gateway
 from tests.integration.sip.raw_calls import UpCall, bridged, event, hang_up, up
 from tests.peer.raw_peer import RawPeer
@@ -18,8 +19,9 @@ QUIET_S = 0.3
 
 
 async def flows(session: UpCall, *, sound: bool, picture: bool) -> None:
-    """See that just these of our streams reach the peer."""
+    """See that just these of our streams reach the peer, and that the call's figures can be had."""
     await asyncio.sleep(0.1)
+    assert await session.call.stats() != CallStats()
     session.peer.forget_media()
     for wanted, stream in ((sound, session.peer.sound), (picture, session.peer.picture)):
         if wanted:
@@ -64,6 +66,26 @@ async def test_picture_alone_on_hold(gateway: Gateway) -> None:
         await flows(session, sound=True, picture=False)
         told = [session.call.events.get_nowait() for _ in range(session.call.events.qsize())]
         assert not any(isinstance(happened, Held) for happened in told)
+
+
+async def test_sound_alone_taken_out(gateway: Gateway) -> None:
+    """A room that closes its sound is still seen, and counted; the call goes on."""
+    async with up(gateway) as session:
+        await session.peer.offer("m=audio 0 RTP/AVP 0", session.peer.video())
+        await flows(session, sound=False, picture=True)
+        assert (await session.call.stats()).video is not None
+
+
+async def test_echo_of_a_muted_camera(gateway: Gateway) -> None:
+    """A peer that calls the echo, and sends no picture for a while, has sound meanwhile, and its picture again."""
+    async with up(gateway) as session:
+        await bridged(session.call)
+        await session.call.start_echo()
+        for direction in ("recvonly", "inactive", "sendrecv"):
+            await session.peer.offer(session.peer.audio(), session.peer.video(f"a={direction}"))
+            await event(session.call, MediaUp)
+        await asyncio.sleep(0.2)
+        assert session.call.ended is None
 
 
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
