@@ -2,13 +2,31 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from jibri_sip.config.types import BaseUrl, LenientPath, Port, SecondsOrNever, SecretFile, Section, one_of
 
 _Name = Annotated[str, Field(min_length=1, max_length=1023)]
 _MINUTES_10 = 600.0
 _XMPP_PORT = 5222
+_LAST_PORT = 65535
+
+
+def server_address(host: str, port: int | None) -> tuple[str, int]:
+    """Name and port of one of `XmppSettings.hosts`: `host`, `host:port` or `[address]:port`; and the account's port."""
+    name, colon, given = host.rpartition(":")
+    if colon and given.isdigit() and (name.startswith("[") or ":" not in name):
+        return name.strip("[]"), int(given)
+    return host.strip("[]"), port or _XMPP_PORT
+
+
+def _server(value: str) -> str:
+    if not 1 <= server_address(value, None)[1] <= _LAST_PORT:
+        raise ValueError(f"has a port that is not from 1 to {_LAST_PORT}")
+    return value
+
+
+_Server = Annotated[_Name, AfterValidator(_server)]
 
 
 class JibriSettings(Section):
@@ -93,7 +111,7 @@ class XmppSettings(Section):
     """An environment: a Jitsi deployment whose jicofo orders sessions over XMPP."""
 
     name: _Name = Field(description="Name of the environment, in logs and in the health API.")
-    hosts: Annotated[tuple[_Name, ...], Field(min_length=1, strict=False)] = Field(
+    hosts: Annotated[tuple[_Server, ...], Field(min_length=1, strict=False)] = Field(
         description="XMPP servers, `host` or `host:port`; a connection is kept to each."
     )
     domain: _Name = Field(description="XMPP domain of the deployment, as in `meet.example.com`.")
@@ -135,14 +153,6 @@ class XmppSettings(Section):
         """The breweries to enter, each once."""
         found = {muc.jid.casefold(): muc for muc in (self.sip_control_muc, self.control_muc) if muc is not None}
         return tuple(found.values())
-
-
-def server_address(host: str, port: int | None) -> tuple[str, int]:
-    """Name and port of one of `XmppSettings.hosts`: `host`, `host:port` or `[address]:port`; and the account's port."""
-    name, colon, given = host.rpartition(":")
-    if colon and given.isdigit() and (name.startswith("[") or ":" not in name):
-        return name.strip("[]"), int(given)
-    return host.strip("[]"), port or _XMPP_PORT
 
 
 class WebhookToken(Section):

@@ -166,6 +166,7 @@ def test_syntax(tmp_path: Path, text: str, where: str, what: str) -> None:
         (MEETING + "[sip]\nrtp_port_first = 10001", "multiple of 2"),
         (MEETING + '[meeting.xmpp_login]\ndomain = "d"\nusername = "u"', "needs password_file or password"),
         (MEETING + '[meeting.xmpp_login]\ndomain = "d"', "meeting.xmpp_login.username"),
+        (MEETING + '[[xmpp]]\nhosts = ["x:5222", "x:99999"]', "a port that is not from 1 to 65535"),
         (MEETING + "sip = 3", "no such setting"),
         ("sip = 3\n" + MEETING, "valid dictionary"),
     ],
