@@ -23,8 +23,12 @@ while read -r name where; do
   wanted+=("$name")
 done < <(grep -v '^#' "$JIBRI_SIP_PACKER/provision/packages.txt")
 mapfile -t -O "${#wanted[@]}" wanted < <(grep -v '^#' "$JIBRI_SIP_PAYLOAD/libraries.txt")
-# The cloud kernel has no video at all.
-if [ "$JIBRI_SIP_KIND" = image ]; then wanted+=("linux-image-$(dpkg --print-architecture)"); fi
+if [ "$JIBRI_SIP_KIND" = image ]; then
+  # The cloud kernel has no video at all.
+  wanted+=("linux-image-$(dpkg --print-architecture)")
+  # It lets the root partition grow; Debian 13 has it in a package of its own.
+  [ -x /usr/bin/systemd-repart ] || wanted+=(systemd-repart)
+fi
 
 missing=()
 for name in "${wanted[@]}"; do

@@ -17,8 +17,10 @@ for modules in /lib/modules/*; do
   modinfo -k "$kernel" v4l2loopback >/dev/null
   built=$((built + 1))
 done
-if [ "$built" = 0 ]; then
-  # A container has no kernel of its own; the gateway takes its PipeWire camera there.
-  [ "$JIBRI_SIP_KIND" = server ] || { echo "20-camera: no kernel with headers was found" >&2; exit 1; }
-  echo "20-camera: no kernel with headers here, so no v4l2loopback; the camera will be PipeWire's"
+if [ "$JIBRI_SIP_KIND" = image ]; then
+  [ "$built" != 0 ] || { echo "20-camera: no kernel with headers was found" >&2; exit 1; }
+elif ! modinfo -k "$(uname -r)" v4l2loopback >/dev/null 2>&1; then
+  # The headers are those of Debian's newest kernel.
+  echo "20-camera: the kernel that runs, $(uname -r), is older than Debian's headers, so it has no v4l2loopback: the camera will be" \
+    "PipeWire's until 'apt-get dist-upgrade' and a restart of the machine"
 fi
