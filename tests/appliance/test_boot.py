@@ -23,6 +23,9 @@ patience = 60
 [meeting]
 base_url = "http://localhost:18080"
 
+[sip]
+host = "0.0.0.0"
+
 [video]
 width = 512
 height = 288
