@@ -278,10 +278,10 @@ class Session(ABC):
                 self.timeline.mark(Stage.ANSWERED, monotonic())
                 self._answered.set()
                 self._tell(Happening.ANSWERED)
-            case sip.MediaUp(video=video):
+            case sip.MediaUp(seen=seen):
                 self.timeline.mark(Stage.MEDIA_UP, monotonic())
                 if not self._on_hold:
-                    self._parts.bridge.show_peer(self._peer_name(), video=video)
+                    self._parts.bridge.show_peer(self._peer_name(), video=seen)
             case sip.Held():
                 self._on_hold = True
                 self._hold()

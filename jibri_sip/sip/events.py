@@ -1,6 +1,6 @@
 """What happens to a call, as told to whoever listens to `Call.events`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -22,10 +22,17 @@ class Answered:
 
 @dataclass(frozen=True)
 class MediaUp:
-    """Media was agreed on, at first or anew; says what flows in at least one direction."""
+    """Media was agreed on, at first or anew; says what flows in at least one direction.
+
+    Attributes:
+        audio: sound.
+        video: picture.
+        seen: whether the peer sends its picture; it may mute its camera, and go on looking.
+    """
 
     audio: bool
     video: bool
+    seen: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True)

@@ -458,7 +458,8 @@ class Leg(pj.Call):
         if held != self._held:
             self._held = held
             self._emit(Held() if held else Resumed())
-        self._emit(MediaUp(audio=any(media.dir for media in audio), video=any(media.dir for media in video)))
+        seen = any(media.dir & pj.PJMEDIA_DIR_DECODING for media in video)
+        self._emit(MediaUp(any(media.dir for media in audio), any(media.dir for media in video), seen))
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ async def test_picture_alone_on_hold(gateway: Gateway) -> None:
         await flows(session, sound=True, picture=False)
         told = [session.call.events.get_nowait() for _ in range(session.call.events.qsize())]
         assert not any(isinstance(happened, Held) for happened in told)
+        assert [happened.seen for happened in told if isinstance(happened, MediaUp)] == [False, False]
 
 
 async def test_sound_alone_taken_out(gateway: Gateway) -> None:
