@@ -1,5 +1,6 @@
 """Calls that come in: what is seen and heard, and every way in which they end."""
 
+import asyncio
 from io import BytesIO
 
 import httpx2
@@ -11,6 +12,7 @@ from tests.e2e.waiting import ended, in_state, until
 from tests.meeting import EmbeddedMeeting, Participant
 from tests.peer.measured import MeasuredPeer
 from tests.peer.raw import AUDIO, RawCaller, sdp
+from tests.peer.raw_peer import RawPeer
 from tests.running_gateway import RunningGateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -149,6 +151,25 @@ async def test_held_before_it_is_let_in(
     await in_state(gateway, "bridged")
     await alice.report(reset=True)
     await alice.wait_for(lambda now: PEER in now.video and now.video[PEER].intact >= FRAMES, "the peer's picture")
+
+
+async def test_muted_camera(gateway: RunningGateway) -> None:
+    """A room that mutes its camera by taking it out of its offer (RFC 3264 section 8.4) stays in the meeting."""
+    async with RawPeer(gateway.sip_port, "muted") as room:
+        room.request("INVITE", room.describe(room.audio(), room.video()))
+        assert (await room.response(timeout_s=30))[0] == OK
+        room.request("ACK")
+        await in_state(gateway, "bridged")
+        for direction in ("recvonly", "inactive", "sendrecv"):
+            code, _ = await room.offer(room.audio(), room.video(f"a={direction}"))
+            assert code == OK
+            # The session looks at the call once a second.
+            await asyncio.sleep(2.5)
+            await in_state(gateway, "bridged", timeout_s=1)
+        room.request("BYE")
+        assert (await room.response())[0] == OK
+        await ended(gateway, "peer-hung-up")
+        await gateway.ready(READY_S)
 
 
 async def test_operator_hangs_up(gateway: RunningGateway, peer: MeasuredPeer) -> None:
