@@ -23,8 +23,10 @@ async def look(session: "Session", parts: "Parts") -> Look:
     """
     quality = session.quality
     streams = [stream for stream in (quality.audio, quality.video) if stream is not None]
+    # A room may mute microphone and camera in its offer, and only look on.
+    mute = bool(streams) and not any(stream.expected for stream in streams)
     seen = Look(
-        on_hold=session.standing.state is State.HELD,
+        on_hold=mute or session.standing.state is State.HELD,
         peer_packets=sum(stream.received.packets for stream in streams) if streams else None,
     )
     if session.room is None:

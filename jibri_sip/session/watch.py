@@ -30,7 +30,7 @@ class Look:
 
     Attributes:
         peer_hung_up: The peer sent BYE.
-        on_hold: The peer holds the call, so that no media is to be expected of it.
+        on_hold: The peer holds the call, or said that it sends nothing, so that no media is to be expected of it.
         peer_packets: RTP and RTCP packets received from the peer since the call began.
         page_phase: `joined`, `kicked`, `ended`, `left`, `failed`, or another one while it tries to come back.
         page_answered: The page answered this look.

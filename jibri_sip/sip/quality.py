@@ -39,6 +39,7 @@ class StreamStats:
         received: from the peer.
         rtt_ms: round trip of the last report; None as long as there is none.
         buffer_ms: mean delay of the jitter buffer.
+        expected: whether the peer is to send anything.
         width: width of the received picture in pixels; 0 for sound, and where no picture has come, or none is to come.
         height: its height.
         sent_width: width of the picture that is sent; 0 for sound.
@@ -51,6 +52,7 @@ class StreamStats:
     received: Flow
     rtt_ms: float | None
     buffer_ms: int
+    expected: bool = True
     width: int = 0
     height: int = 0
     sent_width: int = 0
@@ -101,11 +103,12 @@ class Gauge:
         stat = call.getStreamStat(index)
         info = call.getStreamInfo(index)
         rtcp = stat.rtcp
+        expected = bool(info.dir & pj.PJMEDIA_DIR_DECODING)
         width = height = sent_width = sent_height = 0
         if video:
             sent = info.vidCodecParam.encFmt
             sent_width, sent_height = sent.width, sent.height
-            if info.dir & pj.PJMEDIA_DIR_DECODING:
+            if expected:
                 port = call.getDecodingVideoMedia(index).getPortInfo()
                 width, height = port.format.width, port.format.height
         wire = native.feedback(call.getId()) if video else None
@@ -115,6 +118,7 @@ class Gauge:
             received=self._flow(rtcp.rxStat, (index, "received"), now, wire.recovered if wire else 0),
             rtt_ms=rtcp.rttUsec.last / 1000 if rtcp.rttUsec.n else None,
             buffer_ms=stat.jbuf.avgDelayMsec,
+            expected=expected,
             width=width,
             height=height,
             sent_width=sent_width,

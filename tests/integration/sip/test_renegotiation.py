@@ -69,6 +69,17 @@ async def test_picture_alone_on_hold(gateway: Gateway) -> None:
         assert [happened.seen for happened in told if isinstance(happened, MediaUp)] == [False, False]
 
 
+async def test_peer_that_only_looks_on(gateway: Gateway) -> None:
+    """A room that mutes microphone and camera alike is not expected to send anything, and is no hold: it gets all."""
+    async with up(gateway) as session:
+        peer = session.peer
+        for direction, expected in (("recvonly", False), ("sendrecv", True)):
+            await peer.offer(peer.audio(f"a={direction}"), peer.video(f"a={direction}"))
+            await flows(session, sound=True, picture=True)
+            stats = await session.call.stats()
+            assert [stream is not None and stream.expected for stream in (stats.audio, stats.video)] == [expected] * 2
+
+
 async def test_sound_alone_taken_out(gateway: Gateway) -> None:
     """A room that closes its sound is still seen, and counted; the call goes on."""
     async with up(gateway) as session:
