@@ -38,5 +38,11 @@ done
 # Kamailio runs as jibri-sip-proxy.service. Debian's unit would take the SIP port at once, with an example's rules; that
 # of somebody who had it before stays as it is.
 case " ${missing[*]} " in *" kamailio "*) systemctl --quiet mask kamailio.service ;; esac
-apt-get -q -o Acquire::Languages=none update
-apt-get -q -y -o Dpkg::Use-Pty=0 install --no-install-recommends "${missing[@]}"
+# A machine that has just started is often at its own upgrades: they are waited for.
+lock_s=600
+end=$((SECONDS + lock_s))
+until said=$(LC_ALL=C apt-get -q -o Acquire::Languages=none update 2>&1); do
+  [[ $said == *"Could not get lock"* && $SECONDS -lt $end ]] || { echo "$said" >&2; exit 1; }
+  sleep 5
+done
+apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=$lock_s install --no-install-recommends "${missing[@]}"
