@@ -46,8 +46,9 @@ FIRST_FRAMES_EVERY_S = 0.05
 TIMED_OUT = 408
 LET_GO_S = 2.0
 """Longest time that a peer stays in a call that it has handed on."""
-UNVEIL_S = 2.0
-"""After this time the peer sees the meeting even if nobody's picture has come: perhaps nobody has a camera."""
+UNVEIL_S = 4.0
+"""After this time the peer sees the meeting even if nobody's picture has come: perhaps nobody has a camera. Before the
+first picture the page is black; on a busy machine, or far from the bridge, that has taken more than two seconds."""
 UNVEIL_FRAMES = 2
 """A picture that the page has drawn is on the display with the next one at the latest."""
 
