@@ -41,5 +41,5 @@ bench: setup ## measure latency, frame rates, CPU; rivals in turn with us
 
 clean: ## remove what was built in this checkout (caches stay)
 	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find . -name '*.so' -not -path './.git/*' -delete
+	find . \( -name '*.so' -o -name '_*.key' \) -not -path './.git/*' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
