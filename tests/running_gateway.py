@@ -25,16 +25,23 @@ PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients of plain HTTP. Without it each of them reads all authorities of the machine, 50 ms of a core's time."""
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_SHARE = PORTS[len(PORTS) * _WORKER // _WORKERS : len(PORTS) * (_WORKER + 1) // _WORKERS]
 
 _given: set[int] = set()
 
 
-def free_port() -> int:
-    """A port of loopback that nobody has just now, for UDP and TCP, and that was given to no other test before."""
-    while (port := secrets.choice(PORTS[_WORKER::_WORKERS])) in _given or not port_is_free(port):
-        pass
-    _given.add(port)
-    return port
+def free_port(in_a_row: int = 1) -> int:
+    """A port of loopback that nobody has just now, for UDP and TCP, and that was given to no other test before.
+
+    Args:
+        in_a_row: so many ports from it on are the caller's.
+    """
+    while True:
+        first = secrets.choice(_SHARE[: len(_SHARE) - in_a_row + 1])
+        ports = range(first, first + in_a_row)
+        if _given.isdisjoint(ports) and all(map(port_is_free, ports)):
+            _given.update(ports)
+            return first
 
 
 def port_is_free(port: int) -> bool:

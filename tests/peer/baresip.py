@@ -19,8 +19,8 @@ from typing import Any, Self
 
 from tests.peer import clips
 from tests.peer.lossy import LossyNetwork
-from tests.peer.ports import free_port
 from tests.peer.seen import Frame, Seen, add_up
+from tests.running_gateway import free_port
 from tests.stamps import tones
 from virtual_devices.canvas import Canvas
 from virtual_devices.display import Display
@@ -101,7 +101,8 @@ class Baresip:
         shown: tuple[int, int] = (1280, 720),
         network: LossyNetwork | None = None,
     ) -> None:
-        self.port = free_port()
+        # With another one above it, for TLS.
+        self.port = free_port(2)
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.log: list[str] = []
         self._work_dir = work_dir
