@@ -3,14 +3,22 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from browser.patience import PATIENCE
+
 _MERGED = ("--enable-features=", "--disable-features=")
+
+_SOUND_FRAMES = round(128 * min(PATIENCE, 8))
+"""What PulseAudio asks Chrome for at a time, three times of which it holds (48 kHz).
+
+The default, 512, is 20 ms more delay. But each time wakes a dozen threads: at 375 times a second a machine that wants
+patience does little else.
+"""
 
 FLAGS: tuple[str, ...] = (
     # Camera and microphone are ours; screen sharing still asks.
     "--auto-accept-camera-and-microphone-capture",
     "--autoplay-policy=no-user-gesture-required",
-    # Frames that PulseAudio asks for at a time, three times of which it holds: the default, 512, is 20 ms more delay.
-    "--audio-buffer-size=128",
+    f"--audio-buffer-size={_SOUND_FRAMES}",
     # The software compositor, always: GL in software draws 8 pictures a second.
     "--disable-gpu",
     # The picture must be the same on every machine: what is painted is what is sent.

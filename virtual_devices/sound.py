@@ -5,6 +5,10 @@ import time
 
 from virtual_devices.audio import MEETING_SOURCE, SIP_SINK, AudioServer
 from virtual_devices.native.binding import NativeSound, SoundStats
+from virtual_devices.patience import PATIENCE
+
+FRAGMENT_MS = round(5 * min(PATIENCE, 4))
+"""What PulseAudio hands over at a time: smaller is sooner, but a machine that wants patience is kept busy by it."""
 
 
 class SoundDevice:
@@ -23,7 +27,7 @@ class SoundDevice:
         Raises:
             DeviceError: it does not answer.
         """
-        self._native = await asyncio.to_thread(NativeSound, self._audio.server, MEETING_SOURCE, SIP_SINK)
+        self._native = await asyncio.to_thread(NativeSound, self._audio.server, MEETING_SOURCE, SIP_SINK, FRAGMENT_MS)
         self._native.attach()
 
     async def close(self) -> None:

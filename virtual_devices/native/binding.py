@@ -275,16 +275,18 @@ class SoundStats:
 
 
 class NativeSound(_Owner):
-    """sound.c: records one source of a PulseAudio server and plays to one sink.
+    """sound.c: records one source of a PulseAudio server, in fragments of so many milliseconds, and plays to one sink.
 
     Raises:
         DeviceError: the server does not answer, or lacks the source or the sink.
     """
 
-    def __init__(self, server: str, source: str, sink: str) -> None:
+    def __init__(self, server: str, source: str, sink: str, fragment_ms: int) -> None:
         names = server.encode(), source.encode(), sink.encode()
         super().__init__(
-            _checked("sound", "", lambda *error: lib.sound_open(*names, *error)), lib.sound_close, lib.devices_set_sound
+            _checked("sound", "", lambda *error: lib.sound_open(*names, fragment_ms, *error)),
+            lib.sound_close,
+            lib.devices_set_sound,
         )
 
     def stats(self) -> SoundStats:

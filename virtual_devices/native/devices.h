@@ -90,8 +90,10 @@ struct sound_stats {
     int32_t lost;                                     /* the daemon is gone; the object can only be closed */
 };
 
-/* Records `source`, plays to `sink` of the Pulse server at `server` ("unix:/path"). */
-struct sound *sound_open(const char *server, const char *source, const char *sink, char *error, size_t error_size);
+/* Records `source`, in fragments of so many milliseconds (20 at most), and plays to `sink` of the Pulse server at
+ * `server` ("unix:/path"). */
+struct sound *sound_open(const char *server, const char *source, const char *sink, uint32_t fragment_ms, char *error,
+                         size_t error_size);
 void sound_close(struct sound *sound);
 void sound_get_stats(struct sound *sound, struct sound_stats *stats);
 

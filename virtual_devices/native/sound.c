@@ -21,7 +21,6 @@
 #define BYTES_PER_MS (SOUND_RATE / 1000 * 2)
 #define RING_BYTES (60 * BYTES_PER_MS)        /* captured sound older than this is thrown away */
 #define STEP_BYTES (10 * BYTES_PER_MS)        /* in pieces of this */
-#define FRAGMENT_BYTES (5 * BYTES_PER_MS)     /* what Pulse is asked to deliver at a time */
 #define PLAY_TARGET_BYTES (40 * BYTES_PER_MS) /* one frame being played, one waiting */
 #define LEAST_SLACK_BYTES (3 * BYTES_PER_MS)  /* kept for jitter at least; what lies beyond it is delay */
 #define MOST_SLACK_BYTES (40 * BYTES_PER_MS)  /* at most */
@@ -36,6 +35,7 @@ struct sound {
     pa_context *context;
     pa_stream *recorder, *player;
     char source[128], sink[128];
+    uint32_t fragment; /* what Pulse is asked to deliver at a time [bytes] */
     uint8_t ring[RING_BYTES];
     size_t ring_start, ring_size; /* [bytes] */
     size_t least;                 /* that was left after taking a frame since `settled_ns` [bytes] */
@@ -187,7 +187,7 @@ static void on_stream_state(pa_stream *stream, void *data) {
 static bool connect_streams(struct sound *sound) {
     const pa_sample_spec format = {.format = PA_SAMPLE_S16LE, .rate = SOUND_RATE, .channels = 1};
     const uint32_t unset = (uint32_t)-1;
-    const pa_buffer_attr record = {unset, unset, unset, unset, FRAGMENT_BYTES};
+    const pa_buffer_attr record = {unset, unset, unset, unset, sound->fragment};
     /* With prebuf 0 Pulse would go on reading while nobody calls, and take what comes later for old. */
     const pa_buffer_attr play = {unset, PLAY_TARGET_BYTES, STEP_BYTES, unset, unset};
     const pa_stream_flags_t flags =
@@ -233,7 +233,8 @@ static bool connect_server(struct sound *sound, const char *server) {
     return connected;
 }
 
-struct sound *sound_open(const char *server, const char *source, const char *sink, char *error, size_t error_size) {
+struct sound *sound_open(const char *server, const char *source, const char *sink, uint32_t fragment_ms, char *error,
+                         size_t error_size) {
     struct sound *sound = calloc(1, sizeof *sound);
     if (!sound || !(sound->loop = pa_threaded_mainloop_new())) {
         snprintf(error, error_size, "out of memory");
@@ -242,6 +243,7 @@ struct sound *sound_open(const char *server, const char *source, const char *sin
     }
     snprintf(sound->source, sizeof sound->source, "%s", source);
     snprintf(sound->sink, sizeof sound->sink, "%s", sink);
+    sound->fragment = fragment_ms * BYTES_PER_MS;
     if (!connect_server(sound, server)) {
         snprintf(error, error_size, "cannot record %s and play to %s of PulseAudio at %s: %s", source, sink, server,
                  sound->context ? pa_strerror(pa_context_errno(sound->context)) : "out of memory");

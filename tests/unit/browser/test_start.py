@@ -1,5 +1,8 @@
 """Chrome's command line, its last words, and its log."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,15 @@ def test_command_line_has_geometry_profile_and_the_devices_flags() -> None:
     assert "--enable-features=WebRtcPipeWireCamera" in flags
     assert sum(flag.startswith("--disable-features=") for flag in flags) == 1
     assert not {"--no-sandbox", "--disable-web-security", "--ignore-certificate-errors"} & set(flags)
+
+
+@pytest.mark.parametrize(("patience", "frames"), [("", 128), ("0.5", 128), ("2", 256), ("20", 1024)])
+def test_sound_goes_in_larger_pieces_on_slow_machines(patience: str, frames: int) -> None:
+    """Each piece wakes a dozen threads."""
+    program = "from browser.flags import FLAGS; print(*FLAGS)"
+    environment = {**os.environ, "JIBRI_SIP_PATIENCE": patience}
+    flags = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert f" --audio-buffer-size={frames} " in flags.stdout
 
 
 @pytest.mark.parametrize(
