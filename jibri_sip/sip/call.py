@@ -236,6 +236,8 @@ class Call:
 
     def cancel_after(self, timeout_s: float) -> None:
         """CANCEL a call of ours that nobody answers in time."""
+        if self._answered or self.ended is not None:
+            return  # a peer that answers by itself does so before we come to this
         self._answer_timer = self._loop.call_later(timeout_s, self._no_answer)
 
     def _no_answer(self) -> None:

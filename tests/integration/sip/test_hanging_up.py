@@ -1,6 +1,7 @@
 """A call ends while something else is still under way in it, and the endpoint closes after it."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.peer.raw_peer import RawPeer
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
 _ENDS = 100
+_RING_S = 1.0
 
 
 @pytest.mark.parametrize("video", [True, False])
@@ -32,6 +34,23 @@ async def test_hung_up_while_our_offer_is_out(video: bool) -> None:
         await call.wait_ended()
         assert await asyncio.wait_for(offering, 5) in (408, 487)
         await gateway.endpoint.close()
+
+
+async def test_answered_before_we_know_that_it_rings() -> None:
+    """A peer that answers while our loop has no time for its call is not hung up on when its ringing time is over."""
+    gateway = Gateway()
+    await gateway.endpoint.start()
+    async with MeasuredPeer() as peer:
+        dialling = asyncio.create_task(gateway.endpoint.dial(peer.uri, timeout_s=_RING_S))
+        await asyncio.sleep(0)
+        time.sleep(_RING_S / 2)  # noqa: ASYNC251  (the loop is to be held up)
+        call = await dialling
+        await bridged(call)
+        await asyncio.sleep(2 * _RING_S)
+        assert call.ended is None
+        await call.hangup()
+        await peer.wait_over()
+    await gateway.endpoint.close()
 
 
 @pytest.mark.slow
