@@ -45,7 +45,9 @@ static pthread_mutex_t screen_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t camera_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct screen *current_screen;
 static struct camera *current_camera;
-static struct { int width, height, fps; } canvas;
+static struct {
+    int width, height, fps;
+} canvas;
 
 struct factory {
     pjmedia_vid_dev_factory base;

@@ -64,8 +64,12 @@ static struct {
     uint64_t state, seed;
     int bad;
 } chance[WAYS];
-static struct { struct packet *first, *last; } queues[WAYS];
-static struct { int sent, answered; } handshakes[1024]; /* of the socket with that number */
+static struct {
+    struct packet *first, *last;
+} queues[WAYS];
+static struct {
+    int sent, answered;
+} handshakes[1024]; /* of the socket with that number */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake;
 static ssize_t (*real_sendto)(int, const void *, size_t, int, const struct sockaddr *, socklen_t);

@@ -94,7 +94,7 @@ int ioctl(int fd, unsigned long request, ...) {
 }
 
 ssize_t write(int fd, const void *data, size_t size) {
-    ssize_t (*real)(int, const void *, size_t) = (ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+    ssize_t (*real)(int, const void *, size_t) = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
     if (fd != device || device < 0)
         return real(fd, data, size);
     const int number = wanted_error("V4L2_WRITE");
