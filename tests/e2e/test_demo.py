@@ -10,7 +10,7 @@ from tests.demo import __main__ as demo
 from tests.meeting import Participant
 from tests.peer.baresip import Baresip
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(autouse=True)
