@@ -46,6 +46,10 @@
  * default of 100 ms is most of a call's latency; 20 ms covers one frame's burst. */
 #define PJMEDIA_VID_STREAM_DECODE_MIN_DELAY_MSEC 20
 
+/* Sound and picture that are further apart are brought together: what viewers accept of sound before its picture (ITU-R
+ * BT.1359-1). The default of 45 ms is what some of them notice, and less than two pictures of a slow sender. */
+#define PJMEDIA_AVSYNC_MAX_TOLERABLE_LAG_MSEC 90
+
 /* Bitrate follows loss as the peer reports it: every second, not every five. */
 #define PJMEDIA_RTCP_INTERVAL 1000
 

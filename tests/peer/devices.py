@@ -74,22 +74,25 @@ def burst_delays_ms() -> list[float]:
     return [float(delays[n]) for n in range(lib.peer_take_bursts(delays, 256))]
 
 
-def seen() -> Seen:
-    """What arrived since the last call."""
+def pictures() -> list[Frame]:
+    """Each picture that arrived since the last call, or since the last of `seen`."""
     frames = ffi.new("struct peer_frame[]", _BATCH)
-    return add_up(
-        [
-            Frame(
-                seen_ms=float(frame.seen_ms),
-                latency_ms=float(frame.latency_ms) if frame.intact else None,
-                width=frame.width,
-                height=frame.height,
-                error=frame.error if frame.intact else None,
-                counter=frame.counter if frame.intact else None,
-            )
-            for frame in frames[0 : lib.peer_take_frames(frames, _BATCH)]
-        ]
-    )
+    return [
+        Frame(
+            seen_ms=float(frame.seen_ms),
+            latency_ms=float(frame.latency_ms) if frame.intact else None,
+            width=frame.width,
+            height=frame.height,
+            error=frame.error if frame.intact else None,
+            counter=frame.counter if frame.intact else None,
+        )
+        for frame in frames[0 : lib.peer_take_frames(frames, _BATCH)]
+    ]
+
+
+def seen() -> Seen:
+    """What arrived since the last call, or since the last of `pictures`."""
+    return add_up(pictures())
 
 
 def sources(call: int) -> tuple[int, int]:

@@ -48,6 +48,7 @@ class RtpSocket(asyncio.DatagramProtocol):
 
     Attributes:
         port: where it listens.
+        source: SSRC of what it sends.
         packets: RTP that came.
         reports: RTCP that came here (RFC 5761).
     """
@@ -57,7 +58,7 @@ class RtpSocket(asyncio.DatagramProtocol):
         self.packets: list[Packet] = []
         self.reports: list[bytes] = []
         self._host = host
-        self._source = secrets.randbits(32)
+        self.source = secrets.randbits(32)
         self._sequence = 0
         self._came = asyncio.Event()
         self._transport: asyncio.DatagramTransport
@@ -84,9 +85,13 @@ class RtpSocket(asyncio.DatagramProtocol):
     def send(self, port: int, payload_type: int, timestamp: int, payload: bytes, *, marker: bool = False) -> None:
         """Send a packet to a port of the same address."""
         second = payload_type | (_MARKER if marker else 0)
-        head = _HEADER.pack(_VERSION, second, self._sequence & 0xFFFF, timestamp & 0xFFFFFFFF, self._source)
+        head = _HEADER.pack(_VERSION, second, self._sequence & 0xFFFF, timestamp & 0xFFFFFFFF, self.source)
         self._sequence += 1
         self._transport.sendto(head + payload, (self._host, port))
+
+    def report(self, port: int, compound: bytes) -> None:
+        """Send RTCP to a port of the same address."""
+        self._transport.sendto(compound, (self._host, port))
 
     async def receive(self, count: int, *, timeout_s: float = 15.0) -> list[Packet]:
         """Wait until `count` packets have come, and return all that came.

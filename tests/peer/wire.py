@@ -12,6 +12,7 @@ PAYLOAD_TYPE = 97
 RTPFB, PSFB = 205, 206
 NACK, TMMBR, TMMBN = 1, 3, 4
 PLI, FIR = 1, 4
+_FROM_1900_S = 2_208_988_800
 _POLL_S = 0.005
 _TIMEOUT_S = 5.0
 
@@ -54,6 +55,12 @@ def report(media: int, loss: float, highest: int, sender: int = OWN_SOURCE) -> b
     """A receiver report (RFC 3550 section 6.4.2): this share was lost, the last that came had the number `highest`."""
     head = struct.pack("!BBHI", 0x81, 201, 7, sender)
     return head + struct.pack("!IIIIII", media, int(loss * 256) << 24, highest & 0xFFFF, 0, 0, 0)
+
+
+def sender_report(sender: int, wallclock: float, timestamp: int) -> bytes:
+    """A sender report without blocks (RFC 3550 section 6.4.1): at that time of CLOCK_REALTIME, in s, media has this."""
+    seconds = int((wallclock + _FROM_1900_S) * (1 << 32))
+    return struct.pack("!BBHIQIII", 0x80, 200, 6, sender, seconds, timestamp & 0xFFFFFFFF, 0, 0)
 
 
 def nack(media: int, *sequences: int) -> bytes:
