@@ -78,9 +78,9 @@ def offer(media: PcmuSocket, address: str) -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_gateway() -> AsyncIterator[Gateway]:
-    """One endpoint for a module."""
-    gateway = Gateway()
+async def shared_gateway(request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
+    """One endpoint for a module, with its SETTINGS if it has some."""
+    gateway = Gateway(getattr(request.module, "SETTINGS", ANY_PORT))
     await gateway.endpoint.start()
     yield gateway
     await gateway.endpoint.close()

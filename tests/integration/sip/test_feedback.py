@@ -3,11 +3,9 @@
 import asyncio
 import re
 import struct
-from collections.abc import AsyncIterator
 
 import psutil
 import pytest
-import pytest_asyncio
 
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.native import Feedback
@@ -20,18 +18,11 @@ from tests.peer.wire import OWN_SOURCE, Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+SETTINGS = SipSettings(port=0, picture=SMALL)
+
 ALL_KINDS = ("nack", "nack pli", "ccm fir", "ccm tmmbr")
 RESENT_AT_ONCE = 98304
 """RESEND_BURST of resend.h."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_gateway() -> AsyncIterator[Gateway]:
-    """An endpoint with a small picture, to be light."""
-    gateway = Gateway(SipSettings(port=0, picture=SMALL))
-    await gateway.endpoint.start()
-    yield gateway
-    await gateway.endpoint.close()
 
 
 async def told(call: Call) -> Feedback:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
-import pytest_asyncio
 
 from jibri_sip.sip.settings import SipSettings
 from tests.bench import film
@@ -20,6 +19,8 @@ from tests.peer.rtp import RtpSocket
 from tests.peer.wire import Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SETTINGS = SipSettings(port=0, picture=SMALL)
 
 FPS = 10
 TICK_S = 0.02
@@ -74,15 +75,6 @@ class Sender:
         picture_at = int(self._tick * TICK_S * PICTURE_HZ)
         self._sound.report(self._port + 1, wire.sender_report(self._sound.source, now, sound_at))
         self._picture.feed_back(wire.sender_report(wire.OWN_SOURCE, now + ahead_s, picture_at))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_gateway() -> AsyncIterator[Gateway]:
-    """An endpoint with a small picture, to be light."""
-    gateway = Gateway(SipSettings(port=0, picture=SMALL))
-    await gateway.endpoint.start()
-    yield gateway
-    await gateway.endpoint.close()
 
 
 @asynccontextmanager

@@ -1,11 +1,10 @@
 """Whatever size the peer's picture has, and however many packets, it is shown; our own has nothing to do with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from structlog.testing import capture_logs
 
 from jibri_sip.sip.settings import SipSettings
@@ -18,17 +17,10 @@ from tests.peer.baresip import Baresip
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+SETTINGS = SipSettings(port=0, picture=SMALL)
+
 FPS = 10
 LEVEL_4 = "profile-level-id=42e028;packetization-mode=1"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_gateway() -> AsyncIterator[Gateway]:
-    """An endpoint that sends a small picture."""
-    gateway = Gateway(SipSettings(port=0, picture=SMALL))
-    await gateway.endpoint.start()
-    yield gateway
-    await gateway.endpoint.close()
 
 
 def pictures(width: int, height: int, bitrate: int = 600_000) -> Iterator[bytes]:

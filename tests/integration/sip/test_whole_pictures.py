@@ -3,11 +3,10 @@
 import asyncio
 import itertools
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from jibri_sip.sip.settings import SipSettings
 from tests.bench import film, rtp
@@ -22,6 +21,8 @@ from tests.peer.wire import Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+SETTINGS = SipSettings(port=0, picture=SMALL)
+
 FPS = 15
 WITHOUT_KEYFRAME_S = 2.0
 FREEZE_MAX_S = 10.0
@@ -30,15 +31,6 @@ ONE_KEYFRAME = {"x264-params": "keyint=infinite:scenecut=0"}
 EVERY_THIRTY = {"x264-params": "keyint=30:min-keyint=30:scenecut=0"}
 HIGH = {"preset": "veryfast", "profile": "high", "x264-params": "keyint=30:min-keyint=30:scenecut=0:bframes=0"}
 GRADUAL = {"x264-params": "keyint=8:intra-refresh=1:scenecut=0"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_gateway() -> AsyncIterator[Gateway]:
-    """An endpoint with a small picture, to be light."""
-    gateway = Gateway(SipSettings(port=0, picture=SMALL))
-    await gateway.endpoint.start()
-    yield gateway
-    await gateway.endpoint.close()
 
 
 def play(line: Wire, options: Mapping[str, str], seconds: int = 8) -> Player:
