@@ -57,10 +57,10 @@ def report(media: int, loss: float, highest: int, sender: int = OWN_SOURCE) -> b
     return head + struct.pack("!IIIIII", media, int(loss * 256) << 24, highest & 0xFFFF, 0, 0, 0)
 
 
-def sender_report(sender: int, wallclock: float, timestamp: int) -> bytes:
-    """A sender report without blocks (RFC 3550 section 6.4.1): at that time of CLOCK_REALTIME, in s, media has this."""
-    seconds = int((wallclock + _FROM_1900_S) * (1 << 32))
-    return struct.pack("!BBHIQIII", 0x80, 200, 6, sender, seconds, timestamp & 0xFFFFFFFF, 0, 0)
+def sender_report(sender: int, wallclock_s: float, timestamp: int) -> bytes:
+    """A sender report without blocks (RFC 3550 section 6.4.1): media of this timestamp is of that CLOCK_REALTIME."""
+    ntp = int((wallclock_s + _FROM_1900_S) * (1 << 32))
+    return struct.pack("!BBHIQIII", 0x80, 200, 6, sender, ntp, timestamp & 0xFFFFFFFF, 0, 0)
 
 
 def nack(media: int, *sequences: int) -> bytes:

@@ -1,11 +1,10 @@
 """What is sent follows what the peer can take and what arrives there, without a re-INVITE."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.rate import RateState
@@ -19,16 +18,9 @@ from tests.peer.measured import MeasuredPeer
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMIT = 600_000
+SETTINGS = SipSettings(port=0, picture=Picture(1280, 720, 5, LIMIT))
+"""A picture that is wide, and slow, to be light."""
 PEER_HZ = 660.0
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_gateway() -> AsyncIterator[Gateway]:
-    """An endpoint whose picture is wide, and slow, to be light."""
-    gateway = Gateway(SipSettings(port=0, picture=Picture(1280, 720, 5, LIMIT)))
-    await gateway.endpoint.start()
-    yield gateway
-    await gateway.endpoint.close()
 
 
 async def rate(call: Call) -> RateState:
