@@ -83,6 +83,8 @@ def named(runtime_dir: Path, name: str) -> psutil.Process:
 def _is(process: psutil.Process, name: str) -> bool:
     with contextlib.suppress(psutil.Error):
         command = process.cmdline()
+        if not command:
+            return False  # It is ending: its memory is gone, and it is not yet a zombie.
         # What Chrome starts of itself says what it is for.
         return Path(command[0]).name == name and not any(each.startswith("--type=") for each in command)
     return False
