@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from jibri_sip.sip import trace
 from virtual_devices import devices
 from virtual_devices.canvas import Canvas
 
@@ -22,6 +23,8 @@ def pjsip(canvas: Canvas, frame_ms: int = 20, buffer_ms: int | None = None) -> I
         frame_ms: length of the audio bridge's frames, 10 or 20 ms.
         buffer_ms: what a sound device that asks for it is told to hold; PJMEDIA's default where it is None.
     """
+    # Else what it says of its start is printed after the tests' own last line.
+    trace.hush()
     endpoint = pj.Endpoint()
     endpoint.libCreate()
     config = pj.EpConfig()
