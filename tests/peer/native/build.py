@@ -49,13 +49,13 @@ def _renamed_into_place(built: Path, target: Path) -> Path:
     return fresh.replace(target)
 
 
-def build_lossy() -> Path:
-    """Compile the bad network, and return the library's file."""
-    options = ["-O2", "-shared", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Wshadow", "-Werror"]
+def build_preloaded(name: str, *flags: str) -> Path:
+    """Compile a library that is loaded before a program's own (LD_PRELOAD), and return its file."""
+    options = ["-O2", "-shared", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Wshadow", "-Werror", *flags]
     with tempfile.TemporaryDirectory() as work:
-        built = Path(work) / "lossy.so"
-        subprocess.run(["cc", *options, str(HERE / "lossy.c"), "-o", str(built), "-ldl"], check=True)
-        return _renamed_into_place(built, HERE / "lossy.so")
+        built = Path(work) / f"{name}.so"
+        subprocess.run(["cc", *options, str(HERE / f"{name}.c"), "-o", str(built), "-ldl"], check=True)
+        return _renamed_into_place(built, HERE / f"{name}.so")
 
 
 def build(pjproject: Path) -> Path:
@@ -80,5 +80,7 @@ def build(pjproject: Path) -> Path:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    build(Path(sys.argv[1]))
-    build_lossy()
+    pjproject_dir = Path(sys.argv[1])
+    build(pjproject_dir)
+    build_preloaded("lossy")
+    build_preloaded("hours", *_pkg_config(pjproject_dir, "--cflags"))
