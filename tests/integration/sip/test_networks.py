@@ -1,12 +1,16 @@
 """Routers between us and the peer: what its messages say of addresses is wrong, and media comes from elsewhere."""
 
+import asyncio
 import re
 
 import pytest
 
 from tests.integration.sip.conftest import Gateway, answered, offer
+from tests.integration.sip.raw_calls import up
 from tests.peer.pcmu import PcmuSocket
 from tests.peer.raw import AUDIO, VIDEO, RawCaller, sdp
+from tests.peer.rtp import RtpSocket
+from tests.peer.wire import sender_report
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -98,6 +102,18 @@ async def test_symmetric_picture(gateway: Gateway, feedback: str) -> None:
         await call.hangup()
         caller.respond(await caller.awaited("BYE"), "200 OK")
         await call.wait_ended()
+
+
+async def test_report_takes_no_stream(gateway: Gateway) -> None:
+    """RTCP where only RTP is to come, as for the call that had the port before, is no sign of where the peer is."""
+    async with up(gateway) as call, RtpSocket() as other:
+        for section, stream in zip(call.answer, (call.peer.sound, call.peer.picture), strict=True):
+            for _ in range(20):
+                other.report(section.port, sender_report(other.source, 0.0, 0))
+            await asyncio.sleep(0.2)
+            call.peer.forget_media()
+            await stream.receive(3)
+        assert other.packets == []
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before-the-peer", "after-the-peer"])
