@@ -2,7 +2,7 @@
 
 A child gets its own process group (so that it and its children can be killed as one), SIGKILL when we die
 (PR_SET_PDEATHSIG, through setpriv), and JIBRI_SIP_INSTANCE_DIR in its environment, by which the next start of
-the instance recognises what a killed one left behind.
+the instance recognises what a killed one left behind: where we die before setpriv has come to it, too.
 """
 
 import asyncio

@@ -136,7 +136,8 @@ async def test_children_die_with_us(tmp_path: Path) -> None:
     )
     assert parent.stdout
     pid = int(await parent.stdout.readline())
-    assert is_alive(pid)
+    # Until it is itself, the kernel does not know yet that it is to die with its parent.
+    await until(lambda: Path(f"/proc/{pid}/comm").read_text().strip() == "sleep")
     parent.kill()
     await parent.wait()
     await until(lambda: not is_alive(pid))
