@@ -262,6 +262,14 @@ def leftovers(runtime_dir: Path) -> list[int]:
     return found
 
 
+def _is_ending(pid: int) -> bool:
+    """Whether its memory, and our mark in it, is gone, but not yet its files: an X server still listens."""
+    try:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes() and _state(pid) != "Z"
+    except OSError:
+        return False
+
+
 def _ancestors() -> set[int]:
     pids: set[int] = set()
     pid = os.getpid()
@@ -285,9 +293,9 @@ async def reap(runtime_dir: Path) -> list[int]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + KILL_WAIT_S
     killed: set[int] = set()
-    while pids := leftovers(runtime_dir):
+    while pids := {*leftovers(runtime_dir), *filter(_is_ending, killed)}:
         if loop.time() > deadline:
-            raise DeviceError("processes", f"{pids} of a former run cannot be killed", "restart the machine")
+            raise DeviceError("processes", f"{sorted(pids)} of a former run cannot be killed", "restart the machine")
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

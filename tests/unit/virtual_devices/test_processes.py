@@ -197,6 +197,31 @@ async def test_reap_clears_the_display(runtime_dir: Path, monkeypatch: pytest.Mo
     assert not path.exists()
 
 
+async def test_reap_waits_for_a_display_that_ends(runtime_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed X server listens until its memory is given back; its socket goes all the same."""
+    monkeypatch.setattr(processes, "X_DIRECTORY", runtime_dir.parent)
+    path = runtime_dir.parent / ".X11-unix" / "X42"
+    path.parent.mkdir()
+    program = (
+        "import socket, sys, time\n"
+        "server = socket.socket(socket.AF_UNIX)\n"
+        "server.bind(sys.argv[1])\n"
+        "server.listen()\n"
+        "memory = b'x' * (800 << 20)\n"
+        "print(flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, str(path)), env=instance_env(runtime_dir), stdout=asyncio.subprocess.PIPE
+    )
+    assert server.stdout
+    await server.stdout.readline()
+    (runtime_dir / processes.DISPLAY_FILE).write_text("42")
+    assert await reap(runtime_dir) == [server.pid]
+    await server.wait()
+    assert not path.exists()
+
+
 def test_orphans_are_collected() -> None:
     """A dead child that nobody waits for is collected at the second look."""
     reaper = OrphanReaper()
