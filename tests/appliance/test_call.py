@@ -31,7 +31,7 @@ pytestmark = [
 UNIT = "jibri-sip@1"
 MEETING_PORT = 18080
 """As setup.toml has it."""
-READY_S, UP_S, SEEN_S, LEFT_S = 900, 180, 180, 60
+READY_S, UP_S, SEEN_S, LEFT_S = 900, 180, 400, 60
 ALICE_HZ, PEER_HZ = 440, 660
 LOUD = 0.03
 FRAMES = 20
