@@ -9,6 +9,7 @@ import ctypes
 import gc
 import json
 import os
+import secrets
 import select
 import sys
 import time
@@ -26,6 +27,8 @@ from tests.peer.raw import spelled_out
 POLL_MS = 10
 DISABLE_TCP_SWITCH = 4
 """Its place among the leading integers of pjsip_cfg_t.endpt."""
+_MEDIA_PORTS = range(30_000, 32_000, 2)
+"""Where a peer's ports for media begin: at PJSIP's own it would hear what a gateway still sends to the peer before."""
 _KEYINGS = {"sdes": pj.PJMEDIA_SRTP_KEYING_SDES, "dtls": pj.PJMEDIA_SRTP_KEYING_DTLS_SRTP}
 Json = dict[str, Any]
 
@@ -234,6 +237,7 @@ class Agent:
         config.videoConfig.defaultCaptureDevice = source
         config.videoConfig.defaultRenderDevice = video.lookupDev(devices.DRIVER, devices.READER)
         config.mediaConfig.transportConfig.boundAddress = self.options.host
+        config.mediaConfig.transportConfig.port = secrets.choice(_MEDIA_PORTS)
         config.natConfig.iceEnabled = self.options.ice
         config.mediaConfig.srtpUse = self.options.srtp
         config.mediaConfig.srtpSecureSignaling = 0
