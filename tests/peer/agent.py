@@ -27,8 +27,11 @@ from tests.peer.raw import spelled_out
 POLL_MS = 10
 DISABLE_TCP_SWITCH = 4
 """Its place among the leading integers of pjsip_cfg_t.endpt."""
-_MEDIA_PORTS = range(30_000, 32_000, 2)
-"""Where a peer's ports for media begin: at PJSIP's own it would hear what a gateway still sends to the peer before."""
+_MEDIA_PORTS = range(31_000, 32_000, 2)
+"""Where a peer's ports for media begin: at PJSIP's own it would hear what a gateway still sends to the peer before.
+
+Raw callers name ports from 30000 on that nobody has; what is sent there is for nobody.
+"""
 _KEYINGS = {"sdes": pj.PJMEDIA_SRTP_KEYING_SDES, "dtls": pj.PJMEDIA_SRTP_KEYING_DTLS_SRTP}
 Json = dict[str, Any]
 
