@@ -63,16 +63,18 @@ _SHOW = """
     requestAnimationFrame(() => setTimeout(done, 300));
 """
 _HIDE = "delete document.documentElement.dataset.shown;"
-_OTHER = """
+_FIND_OTHER = """
     const room = APP.conference._room;
     const other = room.getParticipants().find(who => who.getDisplayName() === arguments[0]);
-    if (!other) {
-        throw new Error(`nobody is called ${arguments[0]}`);
-    }
 """
-_STANDING = """
-    return {audio_muted: other.isAudioMuted(), video_muted: other.isVideoMuted(),
-        hand_raised: Number(other.getProperty('raisedHand') ?? 0) > 0};
+_OTHER = f"""{_FIND_OTHER}
+    if (!other) {{
+        throw new Error(`nobody is called ${{arguments[0]}}`);
+    }}
+"""
+_STANDING = f"""{_FIND_OTHER}
+    return other && {{audio_muted: other.isAudioMuted(), video_muted: other.isVideoMuted(),
+        hand_raised: Number(other.getProperty('raisedHand') ?? 0) > 0}};
 """
 
 _T = TypeVar("_T")
@@ -430,16 +432,23 @@ class Participant:
         Raises:
             ParticipantError: nobody is called so.
         """
-        return Standing(**await self.evaluate(_OTHER + _STANDING, other))
+        standing = await self._standing(other)
+        if standing is None:
+            raise ParticipantError(f"{self.name}: nobody is called {other!r}")
+        return standing
+
+    async def _standing(self, other: str) -> Standing | None:
+        found = await self.evaluate(_STANDING, other)
+        return Standing(**found) if found else None
 
     async def wait_for_standing(self, other: str, wanted: Standing, timeout_s: float = 15) -> None:
-        """Wait until another participant stands like this.
+        """Wait until another participant, who need not be there yet, stands like this.
 
         Raises:
             ParticipantError: they do not within `timeout_s`.
         """
         deadline = asyncio.get_running_loop().time() + timeout_s
-        while (now := await self.standing(other)) != wanted:
+        while (now := await self._standing(other)) != wanted:
             if asyncio.get_running_loop().time() > deadline:
                 raise ParticipantError(f"{self.name}: {other} does not come to {wanted} in {timeout_s} s; last: {now}")
             await asyncio.sleep(_POLL_S)
