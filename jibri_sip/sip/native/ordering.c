@@ -3,7 +3,6 @@
 
 #include "adapter_state.h"
 
-#define HOLD_MAX_US 300000   /* nobody waits longer for a picture; with a longer round trip nothing is held */
 #define AGAIN_MIN_US 20000   /* between two requests for a packet */
 #define AGAIN_SLACK_US 10000 /* of the peer, before a request counts as lost */
 #define DEAF_AFTER 8 /* packets that never came again: nobody waits for a peer that agrees to NACK and ignores it */
@@ -15,8 +14,10 @@ static struct reorder_times times_of(const struct adapter *adapter) {
 
     if (times.again_us < AGAIN_MIN_US)
         times.again_us = AGAIN_MIN_US;
-    if (rtt < HOLD_MAX_US && (adapter->reorder->recovered || adapter->reorder->given_up < DEAF_AFTER))
-        times.hold_us = REORDER_TRIES * times.again_us < HOLD_MAX_US ? REORDER_TRIES * times.again_us : HOLD_MAX_US;
+    if (rtt < REORDER_HOLD_MAX_US && (adapter->reorder->recovered || adapter->reorder->given_up < DEAF_AFTER))
+        times.hold_us = REORDER_TRIES * times.again_us;
+    if (times.hold_us > REORDER_HOLD_MAX_US)
+        times.hold_us = REORDER_HOLD_MAX_US;
     return times;
 }
 

@@ -33,8 +33,10 @@ static void arrive(struct reorder *reorder, const struct reorder_slot *slot, uin
     if (!slot->tries)
         return;
     ++reorder->recovered;
-    /* Asked for twice, nobody knows which of the two was answered. */
-    if (slot->tries == 1)
+    /* Asked for twice, nobody knows which of the two was answered. And a machine that stood still for a moment makes an
+     * answer late: by that, nothing would be asked for any more, and no answer would tell of better. Round trips as
+     * long are learned from reports, which keep coming. */
+    if (slot->tries == 1 && now_us - slot->asked_us < REORDER_HOLD_MAX_US)
         *round_trip_us = now_us - slot->asked_us;
 }
 

@@ -13,8 +13,9 @@
 
 #define REORDER_SLOTS 512 /* a power of two */
 #define REORDER_LARGEST 1500
-#define REORDER_GAP_MAX 128 /* packets; after a wider gap only a new picture helps */
-#define REORDER_TRIES 4     /* how often a packet is asked for at most */
+#define REORDER_GAP_MAX 128        /* packets; after a wider gap only a new picture helps */
+#define REORDER_TRIES 4            /* how often a packet is asked for at most */
+#define REORDER_HOLD_MAX_US 300000 /* nobody waits longer for a picture; with a longer round trip nothing is held */
 
 /* How patient to be. */
 struct reorder_times {
@@ -54,7 +55,7 @@ void reorder_reset(struct reorder *reorder);
 int reorder_is_empty(const struct reorder *reorder);
 
 /* Judges a packet (at least 12 bytes) that came. `round_trip_us` is set to the time since it was asked for, if it was
- * asked for once, else to 0. */
+ * asked for once, and less than REORDER_HOLD_MAX_US ago; else to 0. */
 enum reorder_verdict reorder_put(struct reorder *reorder, const uint8_t *packet, size_t size, uint64_t now_us,
                                  uint64_t *round_trip_us);
 

@@ -146,6 +146,19 @@ def test_given_up(native: ctypes.CDLL) -> None:
     assert reorder.due_in_us() is None
 
 
+@pytest.mark.parametrize(("after_us", "round_trip_us"), [(299_999, 299_999), (300_000, 0), (900_000, 0)])
+def test_answer_after_a_standstill(native: ctypes.CDLL, after_us: int, round_trip_us: int) -> None:
+    """An answer that was read when nobody waits any more says nothing of the network: it would end all asking."""
+    reorder = Reorder(native)
+    reorder.put(1)
+    reorder.put(3)
+    assert reorder.asked() == [2]
+    reorder.now_us += after_us  # and nothing else was done meanwhile
+    assert reorder.put(2) == PASS
+    assert reorder.round_trip_us == round_trip_us
+    assert reorder.passed == [1, 2, 3]
+
+
 def test_asked_four_times(native: ctypes.CDLL) -> None:
     """A packet is not asked for for ever, were its time never up."""
     reorder = Reorder(native)
