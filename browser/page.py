@@ -21,7 +21,7 @@ from browser.visit import Visit
 BLANK_URL = "data:text/html,%3C!doctype%20html%3E%3Ctitle%3E%3C/title%3E%3Cbody%20style=background:%23101820%3E"
 
 # In the order in which they run.
-_SCRIPTS = ("still.js", "signs.js", "sounds.js", "agent.js")
+_SCRIPTS = ("still.js", "signs.js", "sounds.js", "devices.js", "agent.js")
 _STEP_S = 0.05
 _BLANK_TIMEOUT_S = 5.0 * PATIENCE
 _RETREAT_S = 1.0

@@ -60,6 +60,7 @@ class PageState:
         remote_video: A picture of somebody else was drawn within the last second.
         remote_frames: Pictures of others drawn since the page was loaded.
         played_anew: Sounds of others that Chrome had given up, and were attached anew, since the page was loaded.
+        opened_anew: Microphones and cameras that had ended, and were opened anew, since the page was loaded.
         bitrates: What the page sends and receives.
         age_ms: Since the agent last looked at the page, milliseconds; it looks ten times a second in a
             page that is alive.
@@ -79,6 +80,7 @@ class PageState:
     remote_video: bool = False
     remote_frames: int = 0
     played_anew: int = 0
+    opened_anew: int = 0
     bitrates: Bitrates = field(default_factory=Bitrates)
     age_ms: int = 0
     server_silent_ms: int | None = None
@@ -125,6 +127,7 @@ def _from_report(report: Mapping[str, Any]) -> PageState:
         remote_video=bool(report["remoteVideo"]),
         remote_frames=int(report["remoteFrames"]),
         played_anew=int(report["playedAnew"]),
+        opened_anew=int(report["openedAnew"]),
         bitrates=Bitrates(*(None if rate is None else round(rate) for rate in report["bitrates"])),
         age_ms=int(report["ageMs"]),
         server_silent_ms=None if report["serverSilentMs"] is None else int(report["serverSilentMs"]),

@@ -2,8 +2,8 @@
  * The gateway's agent in the meeting's page: with what is beside it the only JavaScript of the gateway, and all
  * that it knows of Jitsi Meet's page. Chrome runs it in every document before the document's own scripts.
  *
- * It listens and presses one button; besides what sounds.js mends, it changes nothing that the page does. What it uses
- * of the page:
+ * It listens and presses one button; besides what sounds.js and devices.js mend, it changes nothing that the page does.
+ * What it uses of the page, besides what these say of themselves:
  *   APP.conference          isLocalAudioMuted, isLocalVideoMuted, muteAudio, muteVideo, getStats, hangup,
  *                           getConnectionState, _room (lib-jitsi-meet's JitsiConference, there before it joins)
  *   APP.connection          lib-jitsi-meet's JitsiConnection, for why it failed
@@ -61,6 +61,7 @@
 
     const signs = window.jibriSipSigns;
     const sounds = window.jibriSipSounds;
+    const devices = window.jibriSipDevices;
     const conference = () => (window.APP && window.APP.conference) || null;
     const over = () => [ 'left', 'kicked', 'ended', 'failed', 'password' ].includes(state.phase);
 
@@ -163,6 +164,7 @@
         if (joined) {
             attempt(null, settle);
             attempt(null, () => sounds.listen());
+            attempt(null, () => isSettled() && devices.mend(conference(), room));
             attempt(null, showSigns);
         } else {
             attempt(null, pressJoin);
@@ -335,7 +337,7 @@
         if (!wrong.length) {
             settleTries = SETTLE_TRIES;
         }
-        if (settleTries >= SETTLE_TRIES || performance.now() - settledAt < SETTLE_EVERY_MS) {
+        if (isSettled() || performance.now() - settledAt < SETTLE_EVERY_MS) {
             return;
         }
         settleTries += 1;
@@ -343,6 +345,7 @@
         wrong.forEach(media => quietly(() => mute(media, muted[media])));
     }
 
+    const isSettled = () => settleTries >= SETTLE_TRIES;
     const feature = name => attempt({}, () => window.APP.store.getState()[`features/${name}`]);
     const ourselves = () => feature('base/participants').local || {};
     const isHandUp = () => ourselves().raisedHandTimestamp > 0;
@@ -381,7 +384,7 @@
     }
 
     function showSigns() {
-        if (settleTries >= SETTLE_TRIES && !over()) {
+        if (isSettled() && !over()) {
             signs.show({ audio: isMuted('audio'), video: isMuted('video'), hand: isHandUp() });
         }
     }
@@ -471,6 +474,7 @@
             remoteVideo: performance.now() - frameAt < FRESH_FRAME_MS,
             remoteFrames: frames,
             playedAnew: sounds.playedAnew(),
+            openedAnew: devices.openedAnew(),
             bitrates: bitrates(),
             ageMs: performance.now() - lookedAt
         };

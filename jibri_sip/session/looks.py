@@ -62,6 +62,9 @@ def _note(session: "Session", page: PageState) -> None:
     if page.played_anew > session.played_anew:
         _log.warning("sound_played_anew", reason="Chromium had given up its sound output", times=page.played_anew)
     session.played_anew = page.played_anew
+    if page.opened_anew > session.opened_anew:
+        _log.warning("device_opened_anew", reason="Chromium's microphone or camera had ended", times=page.opened_anew)
+    session.opened_anew = page.opened_anew
     now = InMeeting(
         audio_muted=page.audio_muted,
         video_muted=page.video_muted,

@@ -87,6 +87,7 @@ class Session(ABC):
         received_fps: pictures of the peer in the last second.
         in_meeting: how the room stands in the meeting, as of the last look.
         played_anew: how often sounds of the page were attached anew, as of the last look.
+        opened_anew: how often microphone and camera of the page were opened anew, as of the last look.
         over: set by the gateway once the session is among the past ones.
     """
 
@@ -103,6 +104,7 @@ class Session(ABC):
         self.received_fps = 0.0
         self.in_meeting: InMeeting | None = None
         self.played_anew = 0
+        self.opened_anew = 0
         self.call: Call | None = None
         self._successor: Call | None = None
         self.over = asyncio.Event()

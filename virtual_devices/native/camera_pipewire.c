@@ -2,7 +2,8 @@
  *
  * A Video/Source node with the role Camera on the instance's own PipeWire daemon. There is no session
  * manager: the producer watches the registry and links itself to every Stream/Input/Video node (a browser's
- * capture). Pictures are pushed: camera_write ──offer──► loop thread ──trigger──► process ──► buffer.
+ * capture) that has been there for a moment.
+ * Pictures are pushed: camera_write ──offer──► loop thread ──trigger──► process ──► buffer.
  */
 #define _GNU_SOURCE
 #include "camera.h"
@@ -25,6 +26,7 @@
 
 #define ASK_NS (1 * NS_PER_S)
 #define HUNG_NS (5 * NS_PER_S)
+#define LINK_AFTER_NS (200 * NS_PER_MS)
 #define MAX_OBJECTS 64 /* a browser brings one node, one port, one link; more than these are ignored */
 
 struct port {
@@ -46,6 +48,7 @@ struct pipewire_camera {
     struct pw_registry *registry;
     struct pw_stream *stream;
     struct spa_hook core_hook, registry_hook, stream_hook;
+    struct spa_source *link_timer;
     struct port ports[MAX_OBJECTS];
     uint32_t readers[MAX_OBJECTS]; /* nodes that take pictures */
     struct link links[MAX_OBJECTS];
@@ -97,6 +100,19 @@ static void link_readers(struct pipewire_camera *pw) {
     }
 }
 
+static void on_link_time(void *data, uint64_t expirations) {
+    (void)expirations;
+    link_readers(data);
+}
+
+/* Chromium's capture aborts its process, and every camera track of the page ends, when it is linked before the thread
+ * that made its node is out of WebRTC's StartCapture: that leaves its lock first, and its race checker after. A session
+ * manager takes its time, too. */
+static void link_soon(struct pipewire_camera *pw) {
+    struct timespec after = {.tv_nsec = LINK_AFTER_NS};
+    pw_loop_update_timer(pw_thread_loop_get_loop(pw->thread), pw->link_timer, &after, NULL, false);
+}
+
 static uint32_t to_id(const char *text) { return text ? (uint32_t)strtoul(text, NULL, 10) : SPA_ID_INVALID; }
 
 static void on_global(void *data, uint32_t id, uint32_t permissions, const char *type, uint32_t version,
@@ -115,7 +131,7 @@ static void on_global(void *data, uint32_t id, uint32_t permissions, const char 
         if (class && !strcmp(class, "Stream/Input/Video"))
             pw->readers[pw->reader_count++] = id;
     }
-    link_readers(pw);
+    link_soon(pw);
 }
 
 static void on_global_remove(void *data, uint32_t id) {
@@ -226,7 +242,7 @@ static void on_state_changed(void *data, enum pw_stream_state old, enum pw_strea
     if (state == PW_STREAM_STATE_ERROR || (state == PW_STREAM_STATE_UNCONNECTED && old != state))
         pw->lost = true;
     if (state == PW_STREAM_STATE_PAUSED)
-        link_readers(pw);
+        link_soon(pw);
     if (pw->streaming)
         offer(pw); /* a new reader gets a picture at once */
 }
@@ -295,6 +311,9 @@ static bool start(struct pipewire_camera *pw, const char *socket, const char *la
     if (!pw->core)
         return false;
     pw_core_add_listener(pw->core, &pw->core_hook, &core_events, pw);
+    pw->link_timer = pw_loop_add_timer(pw_thread_loop_get_loop(pw->thread), on_link_time, pw);
+    if (!pw->link_timer)
+        return false;
     if (!start_stream(pw, label))
         return false;
     pw->registry = pw_core_get_registry(pw->core, PW_VERSION_REGISTRY, 0);
@@ -314,6 +333,8 @@ static void release(void *data) {
         pw_stream_destroy(pw->stream);
     if (pw->core)
         pw_core_disconnect(pw->core);
+    if (pw->link_timer)
+        pw_loop_destroy_source(pw_thread_loop_get_loop(pw->thread), pw->link_timer);
     if (pw->context)
         pw_context_destroy(pw->context);
     if (pw->thread)

@@ -39,6 +39,8 @@ static int request(int fd, unsigned long number, void *argument) {
 
 static bool write_picture(void *data, const uint8_t *i420, size_t size) {
     struct v4l2_camera *v4l2 = data;
+    if (v4l2->lost) /* by the picture before, which another thread wrote meanwhile */
+        return false;
     const ssize_t written = write(v4l2->fd, i420, size);
     if (written < 0 ? errno != EAGAIN && errno != EINTR : (size_t)written != size)
         v4l2->lost = true;

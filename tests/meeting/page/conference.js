@@ -85,6 +85,14 @@ export class Conference {
         return this.muteVideo(!this.isLocalVideoMuted());
     }
 
+    useAudioStream(track) {
+        return this.#use(track);
+    }
+
+    useVideoStream(track) {
+        return this.#use(track);
+    }
+
     /** Leave the room and disconnect. */
     async hangup() {
         await this.#leave();
@@ -125,6 +133,15 @@ export class Conference {
             this.#local[kind] = opened;
             await this._room?.addTrack(opened);
         }
+    }
+
+    /** Send this track in place of the one before. */
+    async #use(track) {
+        const before = this.#local[track.getType()];
+
+        await this._room.replaceTrack(before, track);
+        this.#local[track.getType()] = track;
+        await before.dispose();
     }
 
     async #leave({ isOut = false } = {}) {
