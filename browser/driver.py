@@ -3,6 +3,7 @@
 Selenium's own errors and urllib3's end here.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -19,7 +20,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.remote_connection import ChromeRemoteConnection
 from selenium.webdriver.common.proxy import Proxy, ProxyType
 from selenium.webdriver.remote.client_config import ClientConfig
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from browser.errors import BrowserError, ChromeGone, ChromeNotStarted, PageHung
 from browser.patience import PATIENCE
@@ -28,6 +29,10 @@ from browser.patience import PATIENCE
 # chromedriver or Chrome that says nothing at all.
 SCRIPT_TIMEOUT_S = round(2 * PATIENCE)
 ANSWER_TIMEOUT_S = SCRIPT_TIMEOUT_S + 1
+
+# What dies closes its connections first, and is seen to be dead a moment later.
+_DEATH_S = 1.0 * PATIENCE
+_DEATH_POLL_S = 0.01
 
 _GONE = ("disconnected", "not reachable", "tab crashed", "not connected", "target window already closed")
 _BETWEEN_DOCUMENTS = ("aborted by navigation", "execution context", "Cannot find context", "loader has changed")
@@ -151,9 +156,16 @@ class Driver:
             yield
         except WebDriverException as error:
             raise _our_error(error) from None
-        except (HTTPError, OSError):
+        except ReadTimeoutError:
             if self._is_alive():
                 raise PageHung(f"Chrome did not answer in {ANSWER_TIMEOUT_S} s") from None
+            raise ChromeGone("Chrome or chromedriver has died") from None
+        except (HTTPError, OSError) as error:
+            deadline = time.monotonic() + _DEATH_S
+            while self._is_alive():
+                if time.monotonic() > deadline:
+                    raise PageHung(f"chromedriver broke off ({_first_line(error)})") from None
+                time.sleep(_DEATH_POLL_S)
             raise ChromeGone("Chrome or chromedriver has died") from None
 
 

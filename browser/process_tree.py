@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 POLL_S = 0.02
+KILL_WAIT_S = 10.0
+"""How long a killed process may take to end: it has its memory to give back, and there may be no time for that."""
 
 
 def members(session: int, mark: str) -> list[int]:
@@ -39,7 +41,7 @@ def has_dead_child(parent: int) -> bool:
     return False
 
 
-def kill(session: int, mark: str, timeout: float = 2.0) -> list[int]:
+def kill(session: int, mark: str, timeout: float = KILL_WAIT_S) -> list[int]:
     """Kill them all and wait until they are gone; return those that would not go in `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:

@@ -115,10 +115,12 @@ class Gateway:
             self._session.end(errors.ShuttingDown())
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_S)
-        await self._keeper.close()
-        if self._endpoint.home is not None:
-            await self._endpoint.home.close()
-        await self._endpoint.close()
+        try:
+            await self._keeper.close()
+        finally:
+            if self._endpoint.home is not None:
+                await self._endpoint.home.close()
+            await self._endpoint.close()
 
     # Sessions ------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from browser.chrome import Chrome, remove_leftovers
-from browser.errors import BrowserError
+from browser.errors import BrowserError, PageHung
 from browser.page import MeetingPage
 from jibri_sip import errors, log
 from jibri_sip.config.model import Settings
@@ -70,6 +70,7 @@ class Slot:
         self._sound = SoundDevice(self._audio)
         self.page: MeetingPage
         self._chrome: Chrome | None = None
+        self._silent = False
         self._runtime_dir = runtime_dir
         self._profile_root = runtime_dir / "chrome"
         self._on_lost: Callable[[GatewayError], None] | None = on_lost
@@ -133,6 +134,7 @@ class Slot:
         )
         await self.browse(self._chrome.start)
         self.page = self._chrome.page()
+        self._silent = False
         await asyncio.to_thread(self._check_display)
 
     def _check_display(self) -> None:
@@ -177,7 +179,7 @@ class Slot:
             idle: whether to look at the page too; in a session, the session does.
 
         Raises:
-            BrowserLost: Chrome or its driver does not answer, or is gone.
+            BrowserLost: Chrome or its driver is gone, or did not answer this time and the time before.
         """
         if self._sound.silent_s() > HUNG_S:
             _log.error("device_hung", device="pulseaudio")
@@ -191,8 +193,15 @@ class Slot:
             raise errors.BrowserLost
         try:
             await self.browse(self.page.state)
+        except PageHung as error:
+            # Once is no more than a moment in which the machine had no time for it.
+            if self._silent:
+                raise errors.BrowserLost(str(error)) from error
+            self._silent = True
         except BrowserError as error:
             raise errors.BrowserLost(str(error)) from error
+        else:
+            self._silent = False
 
     async def look(self) -> SlotLook:
         """What passes through it now; takes half a second.

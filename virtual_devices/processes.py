@@ -21,7 +21,7 @@ from virtual_devices.errors import DeviceError
 INSTANCE_VARIABLE = "JIBRI_SIP_INSTANCE_DIR"
 DISPLAY_FILE = "display"  # in the runtime directory: the number of the X display, for the reaper
 X_DIRECTORY = Path("/tmp")  # noqa: S108 - where X servers keep their sockets and locks
-KILL_WAIT_S = 2.0
+KILL_WAIT_S = 10.0  # a killed process has its memory to give back, and there may be no time for that
 LINE_LIMIT = 4096
 PR_SET_CHILD_SUBREAPER = 36
 

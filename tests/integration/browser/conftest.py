@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from browser import Chrome
+from browser import Chrome, process_tree
 from tests.integration.browser.site import Site, serve
 
 # Chrome's own moving picture and beeps instead of a camera and a microphone.
@@ -22,7 +22,8 @@ def display() -> Iterator[str]:
     """A bare X display, two pixels larger each way than the page."""
     reader, writer = os.pipe()
     command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1282x722x24", "-nocursor", "-nolisten", "tcp"]
-    process = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
+    # Begun anew after its last client, it would throw out one who comes meanwhile.
+    process = subprocess.Popen([*command, "-noreset"], pass_fds=[writer], stderr=subprocess.DEVNULL)
     os.close(writer)
     try:
         yield ":" + os.read(reader, 16).decode().strip()
@@ -53,8 +54,9 @@ def start_chrome(display: str, profile_root: Path) -> Iterator[StartChrome]:
 
     yield start
     for chrome in started:
+        pids = chrome.pids()
         chrome.close()
-        assert chrome.pids() == []
+        assert not any(map(process_tree.is_alive, pids))
 
 
 @pytest.fixture(scope="session")

