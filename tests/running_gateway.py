@@ -18,7 +18,7 @@ import httpx2
 import psutil
 
 READY_S = 60.0
-STOP_S = 20.0
+STOP_S = 40.0
 PORTS = range(20_000, 30_000)
 """Below those that the kernel gives to whoever asks for any (ip_local_port_range), lest it gives ours away."""
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -168,9 +168,9 @@ class RunningGateway:
             raise GatewayError(f"it did not stop within {STOP_S} s; {self.last_lines()}") from None
 
     async def exit_status(self) -> int:
-        """Wait for its end, which it is to come to by itself."""
+        """Wait for its end, which it is to come to by itself; it may have been started just now."""
         assert self._process is not None
-        return await asyncio.wait_for(self._process.wait(), STOP_S)
+        return await asyncio.wait_for(self._process.wait(), READY_S)
 
     async def api(self, method: str, path: str, **arguments: Any) -> Any:
         """Ask its API; the answer's JSON.
@@ -220,7 +220,8 @@ class RunningGateway:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The lines of its log with this event."""
-        lines = self.log_file.read_text(errors="replace").splitlines()
+        text = self.log_file.read_text(errors="replace")
+        lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half there
         parsed = (json.loads(line) for line in lines if line.startswith("{"))
         return [line for line in parsed if line.get("event") == name]
 

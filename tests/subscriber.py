@@ -99,7 +99,7 @@ class Subscriber:
         """Listen no more."""
         await self._runner.cleanup()
 
-    async def until(self, wanted: Callable[[list[Heard]], bool], timeout_s: float = 20.0) -> list[Heard]:
+    async def until(self, wanted: Callable[[list[Heard]], bool], timeout_s: float = 40.0) -> list[Heard]:
         """Wait until what was heard is so.
 
         Raises:

@@ -12,7 +12,7 @@ from tests.meeting import EmbeddedMeeting, Participant
 from tests.peer.measured import MeasuredPeer, PeerError
 from tests.running_gateway import GatewayError, RunningGateway
 
-READY_AGAIN_S = 15.0
+READY_AGAIN_S = 30.0
 ALICE_HZ = 440
 PEER_HZ = 660
 

@@ -28,6 +28,7 @@ FORBIDDEN = 403
 NOT_FOUND = 404
 BAD_GATEWAY = 502
 UNAVAILABLE = 503
+SOON_S = 60.0
 NOBODY = "http://127.0.0.1:9"  # discard: nobody listens there
 UNHURRIED = {"dial_in": {"answer_within_s": 30}}  # the answer says why not, however long the page takes
 PASSWORD = "canary-of-the-room"  # noqa: S105  (of a meeting of the tests)
@@ -38,7 +39,7 @@ async def answer(gateway: RunningGateway, user: str) -> int:
     """The final response to an INVITE for this user part."""
     async with RawCaller(gateway.sip_port, user) as caller:
         caller.request("INVITE", sdp(AUDIO))
-        code, _ = await caller.response()
+        code, _ = await caller.response(timeout_s=SOON_S)
         caller.request("ACK")
     return code
 
@@ -132,14 +133,14 @@ async def test_missing_program(tmp_path: Path) -> None:
     gateway = RunningGateway(NOBODY, env={"PATH": str(tmp_path)})
     await gateway.start()
     try:
-        await until(gateway_status(gateway), lambda status: status.get("slot") == "failed", "failed slot", 30)
+        await until(gateway_status(gateway), lambda status: status.get("slot") == "failed", "failed slot", SOON_S)
         problem = (await gateway.status())["problem"]
         assert problem["key"] == "device-failed"
         assert "pulseaudio" in problem["message"]
         assert "install" in problem["remedy"]
         assert await answer(gateway, "demo") == UNAVAILABLE
         pulseaudio.symlink_to(there)
-        await gateway.ready(30)
+        await gateway.ready(SOON_S)
     finally:
         await gateway.stop()
 
@@ -161,7 +162,7 @@ async def test_meeting_server_down(logs: Path) -> None:
     """Each caller hears 502, the log says what to check, and the next call is taken all the same."""
     async with RunningGateway(NOBODY, UNHURRIED, log_file=logs / "nobody.log") as gateway:
         for _ in range(2):
-            await gateway.ready(15)
+            await gateway.ready(SOON_S)
             assert await answer(gateway, "demo") == BAD_GATEWAY
             session = await ended(gateway, "meeting-unreachable")
             assert "base_url" in session["end"]["remedy"]
@@ -175,7 +176,7 @@ async def test_certificate_of_another_name(logs: Path, tmp_path: Path) -> None:
             assert await answer(gateway, "demo") == BAD_GATEWAY
             session = await ended(gateway, "meeting-certificate-refused")
             assert "certificate" in session["end"]["remedy"]
-            await gateway.ready(15)
+            await gateway.ready(SOON_S)
     assert not site.requests
 
 
@@ -202,7 +203,8 @@ async def test_odd_rooms_are_rooms(
     await peer.call(f"sip:{room}@127.0.0.1:{gateway.sip_port}")
     await peer.wait_up()
     assert (await in_state(gateway, "bridged"))["room"] == unquote(room)
-    assert len(await meeting.rooms()) == 1
+    # The one of the call before may be there a moment longer.
+    await until(meeting.rooms, lambda rooms: len(rooms) == 1, "one room alone")
 
 
 async def test_locked_room(logs: Path, peer: MeasuredPeer) -> None:
@@ -214,14 +216,14 @@ async def test_locked_room(logs: Path, peer: MeasuredPeer) -> None:
     ):
         assert await answer(gateway, "vault") == FORBIDDEN
         await ended(gateway, "room-locked")
-        await gateway.ready(15)
+        await gateway.ready(SOON_S)
         await gateway.api("POST", "/api/v1/prepared", json={"room": "vault", "password": "guessed"})
         assert await answer(gateway, "anything") == FORBIDDEN
         await ended(gateway, "room-password-wrong")
-        await gateway.ready(15)
+        await gateway.ready(SOON_S)
         await gateway.api("POST", "/api/v1/prepared", json={"room": "vault", "password": PASSWORD})
         await peer.call(f"sip:anything@127.0.0.1:{gateway.sip_port}")
-        await peer.wait_up()
+        await peer.wait_up(SOON_S)
         assert (await in_state(gateway, "bridged"))["room"] == "vault"
 
 

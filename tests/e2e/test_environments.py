@@ -16,13 +16,13 @@ import pytest_asyncio
 import tomlkit
 
 from jibri_sip.xmpp.client import USUAL
-from tests.e2e.waiting import ended, in_state
+from tests.e2e.waiting import ended, in_state, until
 from tests.jicofo import BreweryServer, Jicofo, Wire
 from tests.meeting import EmbeddedMeeting
 from tests.meeting.options import DOMAIN, MUC_DOMAIN
 from tests.peer.measured import MeasuredPeer
 from tests.peer.provider import SipProvider, field
-from tests.running_gateway import RunningGateway
+from tests.running_gateway import PLAIN, RunningGateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,7 +30,7 @@ ACCOUNTS = {"focus": "f0cus", "jibri": "j1bri"}
 ROOM = f"ordered@{MUC_DOMAIN}"
 JIBRI = "{http://jitsi.org/protocol/jibri}jibri"
 SOON_S = 15.0
-USAGE_S = 5.0
+USAGE_S = 20.0  # the meeting is joined and the peer called in it
 GRACEFUL = "/jibri/api/internal/v1.0/gracefulShutdown"
 CALLED = [("pending", None, None), ("on", None, None), ("off", None, None)]
 
@@ -158,8 +158,8 @@ async def test_either_may_order(
     await second.free()
     session = await second.jicofo.order(ROOM, peer.uri)
     await first.busy()
-    await peer.wait_up(SOON_S)
-    await peer.wait_over(SOON_S)
+    await peer.wait_up(USAGE_S)
+    await peer.wait_over(USAGE_S + SOON_S)
     await ended(gateway, "usage-timeout")
     await second.free()
     await first.free()
@@ -175,7 +175,7 @@ async def test_not_resumed(gateway: RunningGateway, first: Deployment, second: D
     first.wire.cut()
     await asyncio.sleep(USUAL.resume_within_s / 2)
     assert (await gateway.last_session())["state"] == "bridged"
-    await peer.wait_over(USUAL.resume_within_s)
+    await peer.wait_over(USUAL.resume_within_s + SOON_S)
     await ended(gateway, "control-lost")
     await second.free()
     first.wire.mend()
@@ -193,7 +193,7 @@ async def test_terminated(meeting: EmbeddedMeeting, alone: Deployment, peer: Mea
         await in_state(gateway, "bridged")
         assert await gateway.stop(signal.SIGTERM) == 0
         await peer.wait_over(SOON_S)
-        await alone.jicofo.wait_for(lambda: "alone" not in alone.jicofo.instances, 2)
+        await alone.jicofo.wait_for(lambda: "alone" not in alone.jicofo.instances, SOON_S)
         assert session.told == CALLED
 
 
@@ -208,7 +208,7 @@ async def test_terminated_while_it_rings(
         await alone.jicofo.wait_for(lambda: session.state == "on")
         await in_state(gateway, "ringing")
         assert await gateway.stop(signal.SIGTERM) == 0
-        await alone.jicofo.wait_for(lambda: "alone" not in alone.jicofo.instances, 2)
+        await alone.jicofo.wait_for(lambda: "alone" not in alone.jicofo.instances, SOON_S)
         assert session.told == [*CALLED[:2], ("off", "error", "true")]
 
 
@@ -219,14 +219,14 @@ async def test_graceful(meeting: EmbeddedMeeting, alone: Deployment, peer: Measu
         await alone.jicofo.wait_for(lambda: session.state == "on")
         await peer.wait_up(SOON_S)
         await in_state(gateway, "bridged")
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(timeout=30, trust_env=False, verify=PLAIN) as client:
             answer = await client.post(f"http://127.0.0.1:{gateway.internal_port}{GRACEFUL}")
         assert answer.status_code == 200
         await alone.busy()
         assert (await gateway.last_session())["state"] == "bridged"
         await peer.hangup()
         assert await gateway.exit_status() == 255
-        await alone.jicofo.wait_for(lambda: "alone" not in alone.jicofo.instances, 2)
+        await alone.jicofo.wait_for(lambda: "alone" not in alone.jicofo.instances, SOON_S)
         assert session.told == CALLED
 
 
@@ -237,8 +237,9 @@ async def test_account_of_the_instance(meeting: EmbeddedMeeting, alone: Deployme
         account = {"user": provider.account, "password": "pa$$word", "proxy": proxy}
         async with running(meeting, logs / "account.log", alone, sections={"sip.account": account}) as gateway:
             await provider.registered(now=True)
-            shown = (await gateway.status())["account"]
-            assert (shown["address"], shown["registered"]) == (f"sip:{provider.account}", True)
+            # It has yet to hear that it is.
+            status = await until(gateway.status, lambda now: now["account"]["registered"], "registered account")
+            assert status["account"]["address"] == f"sip:{provider.account}"
             session = await alone.jicofo.order(ROOM, "sip:guest@127.0.0.1")
             await alone.jicofo.wait_for(lambda: session.state == "failed")
             assert session.told[-1] == ("off", "error", "false")

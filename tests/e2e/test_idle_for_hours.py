@@ -40,7 +40,7 @@ async def sees_the_meeting(gateway: RunningGateway, peer: MeasuredPeer) -> None:
     await peer.wait_up()
     await in_state(gateway, "bridged")
     seen = 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         # A picture that is like the one before it is not counted.
         while seen < PICTURES:
             seen += (await peer.report()).video.intact
@@ -55,6 +55,6 @@ async def test_a_call_after_a_night(gateway: RunningGateway, peer: MeasuredPeer,
     """The screen, which is open all the time, is looked at again for the first call of the day."""
     await sees_the_meeting(gateway, peer)
     hours.let_pass(NIGHT_H)
-    await gateway.ready(15)
+    await gateway.ready(30)
     peer.forget_events()
     await sees_the_meeting(gateway, peer)

@@ -25,6 +25,7 @@ ON = Standing(audio_muted=False, video_muted=False, hand_raised=False)
 SILENT = Standing(audio_muted=True, video_muted=False, hand_raised=False)
 DARK = Standing(audio_muted=False, video_muted=True, hand_raised=False)
 ASKING = Standing(audio_muted=True, video_muted=False, hand_raised=True)
+ASKING_IN_THE_DARK = Standing(audio_muted=True, video_muted=True, hand_raised=True)
 HEARD_AND_SEEN = {"audio_muted": False, "video_muted": False, "muted_by_meeting": False, "hand_raised": False}
 LOUD = 0.1
 RUBBLE = 0.01
@@ -32,12 +33,13 @@ LOW_HZ, HIGH_HZ = 600, 900
 SIGN_LOUD = 0.05  # played at 0.2 for 150 ms each; less of it arrives on a busy machine
 SIGN_PIXELS = 100
 REDDISH = 60  # by so much there is more red than green in it
-ALL_MUTED_S = 4.0
+ALL_MUTED_S = 10.0  # until something of hers has come everybody counts as muted
+UP_S = 40.0
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def shared_gateway(meeting: EmbeddedMeeting, logs: Path) -> AsyncIterator[RunningGateway]:
-    """A gateway that may call this machine, and ends calls in which all others are muted for four seconds."""
+    """A gateway that may call this machine, and ends calls in which all others are muted for ten seconds."""
     settings: dict[str, dict[str, Any]] = {
         "dial_out": {"allow": ["*@127.0.0.1"]},
         "jibri": {"id": STATISTICS_NAME},
@@ -65,10 +67,10 @@ async def standing(gateway: RunningGateway) -> dict[str, Any] | None:
 
 
 async def presences_of(meeting: EmbeddedMeeting, room: str, name: str) -> list[ET.Element]:
-    """What the room was sent of the newest occupant of this name, the join first."""
-    who = next(occupant for occupant in reversed(await meeting.occupants(room)) if occupant.name == name)
+    """What the room was sent of the newest occupant of this name, the join first; nothing before it knows of one."""
+    ids = [occupant.id for occupant in await meeting.occupants(room) if occupant.name == name]
     parsed = [ET.fromstring(presence) for presence in await meeting.presences(room)]  # noqa: S314  (of our own server)
-    return [presence for presence in parsed if presence.get("from", "").endswith(f"/{who.id}")]
+    return [one for one in parsed if ids and one.get("from", "").endswith(f"/{ids[-1]}")]
 
 
 def child(presence: ET.Element, tag: str) -> str | None:
@@ -82,7 +84,7 @@ async def check_presences(meeting: EmbeddedMeeting, room: str, name: str, email:
     async def carrying_it() -> int:
         return sum(child(one, "sip_address") is not None for one in await presences_of(meeting, room, name))
 
-    await until(carrying_it, bool, "presence with a SIP address", 5)
+    await until(carrying_it, bool, "presence with a SIP address")
     join, *later = await presences_of(meeting, room, name)
     features = {feature.get("var") for feature in join.iterfind("{*}features/{*}feature")}
     assert JIBRI in features
@@ -115,7 +117,7 @@ async def test_presence_of_a_call_from_the_meeting(
 ) -> None:
     """The same with the e-mail of an outbound one."""
     await gateway.api("POST", "/api/v1/sessions", json={"room": "demo", "to": peer.uri, "display_name": "Room “B” <2>"})
-    await peer.wait_up(20)
+    await peer.wait_up(UP_S)
     await in_state(gateway, "bridged")
     await alice.wait_for_standing("Room “B” <2>", ON)
     await check_presences(meeting, "demo", "Room “B” <2>", "outbound-sip-jibri@jitsi.net", peer.uri)
@@ -158,9 +160,11 @@ async def test_keys_raise_the_hand_where_moderation_forbids(
         asking = {"audio_muted": True, "video_muted": False, "muted_by_meeting": True, "hand_raised": True}
         await until(lambda: standing(gateway), lambda now: now == asking, "raised hand in the API")
         await alice.approve(bridged, "audio")
-        await asyncio.sleep(1)  # the leave has no answer that could be waited for
+        # The leave has no answer that could be waited for; what she asks for after it is seen.
+        await alice.mute(bridged, "video")
+        await alice.wait_for_standing(bridged, ASKING_IN_THE_DARK)
         await peer.send_dtmf("*6")
-        await alice.wait_for_standing(bridged, ON)
+        await alice.wait_for_standing(bridged, DARK)
     finally:
         await alice.moderate("audio", enabled=False)
 
@@ -179,7 +183,8 @@ async def two_tones(peer: MeasuredPeer) -> tuple[int, int]:
 
     async def listen() -> list[tuple[float, int]]:
         ms = round((loop.time() - begin) * 1000)
-        return [await peer.loudest(hz, ms) for hz in (HIGH_HZ, LOW_HZ)]
+        # Both at once: the second would grow older until it is asked for.
+        return await asyncio.gather(*(peer.loudest(hz, ms) for hz in (HIGH_HZ, LOW_HZ)))
 
     heard = await until(listen, lambda heard: min(heard)[0] > SIGN_LOUD, "two tones for the room")
     await asyncio.sleep(0.5)  # the last may not have been at its loudest yet

@@ -29,7 +29,7 @@ async def sees_pictures(peer: MeasuredPeer) -> None:
     async def frames() -> int:
         return (await peer.report()).video.frames
 
-    await until(frames, bool, "pictures of the echo call", 15)
+    await until(frames, bool, "pictures of the echo call")
 
 
 async def test_two_calls_one_killed(logs: Path) -> None:

@@ -14,6 +14,7 @@ from tests.running_gateway import RunningGateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+READY_S = 30.0
 FRAMES = 20
 BRIGHT = 180
 CARD_TEXT = 0.002  # share of a picture that the writing on a card takes, at least
@@ -37,7 +38,7 @@ async def stills_until_bridged(gateway: RunningGateway, peer: MeasuredPeer, dire
         try:
             await peer.still(picture)
         except PeerError:
-            continue  # none came within a second
+            continue  # none came in time
         pictures.append(picture)
     await bridged
     return pictures
@@ -77,7 +78,7 @@ async def be_seen_and_leave(alice: Participant, gateway: RunningGateway, peer: M
     await peer.hangup()
     await peer.wait_over()
     await in_state(gateway, "ended")
-    await gateway.ready(15)
+    await gateway.ready(READY_S)
 
 
 async def test_next_call_shows_the_peer_nothing_of_the_last(

@@ -76,8 +76,17 @@ def named(runtime_dir: Path, name: str) -> psutil.Process:
         AssertionError: there is none, or there are several.
     """
     found = [process for process in instance_processes(runtime_dir) if _is(process, name)]
+    # What it starts of others is called as it is until it is executed.
+    found = [process for process in found if not _is_child(process, found)]
     assert len(found) == 1, (name, found)
     return found[0]
+
+
+def _is_child(process: psutil.Process, parents: list[psutil.Process]) -> bool:
+    # One that is gone by now was no daemon.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.ppid() in {parent.pid for parent in parents}
+    return True
 
 
 def _is(process: psutil.Process, name: str) -> bool:

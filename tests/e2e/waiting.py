@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from tests.meeting import EmbeddedMeeting
 from tests.running_gateway import RunningGateway
 
 T = TypeVar("T")
@@ -42,3 +43,17 @@ async def ended(gateway: RunningGateway, key: str) -> dict[str, Any]:
     session = await in_state(gateway, "ended")
     assert session["end"]["key"] == key, (session["end"], gateway.last_lines())
     return session
+
+
+async def in_room(meeting: EmbeddedMeeting, room: str, *names: str) -> None:
+    """Wait until these are in the room, and nobody else: the meeting hears who came and went later than they know."""
+
+    async def there() -> list[str]:
+        return sorted(who.name for who in await meeting.occupants(room))
+
+    await until(there, lambda found: found == sorted(names), f"room with {names} in it")
+
+
+async def losses(gateway: RunningGateway) -> int:
+    """How often the gateway has lost its slot so far; its status shows that only until the next one is there."""
+    return len(gateway.events("slot_lost"))

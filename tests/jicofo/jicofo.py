@@ -170,7 +170,7 @@ class Jicofo(ClientXMPP):
         if known.available:
             known.failed_at = float("-inf")
 
-    async def wait_for(self, what: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    async def wait_for(self, what: Callable[[], bool], timeout_s: float = 40.0) -> None:
         """Wait until something about instances or sessions is so.
 
         Raises:

@@ -25,7 +25,7 @@ from tests.meeting.rooms import MUC_USER, Occupant, Room, read_occupant
 _NICK = "focus"
 _BARE_JID = f"focus@{FOCUS_DOMAIN}"
 _FULL_JID = f"{_BARE_JID}/focus"
-_REPLY_TIMEOUT_S = 10
+_REPLY_TIMEOUT_S = 30
 
 _MUC = "http://jabber.org/protocol/muc"
 _MUC_ADMIN = f"{_MUC}#admin"

@@ -12,9 +12,9 @@ from typing import Any, Self
 
 from tests.meeting.options import MeetingOptions
 
-_START_TIMEOUT_S = 30
-_ANSWER_TIMEOUT_S = 15
-_STOP_TIMEOUT_S = 10
+_START_TIMEOUT_S = 90
+_ANSWER_TIMEOUT_S = 60
+_STOP_TIMEOUT_S = 30
 _POLL_S = 0.05
 
 
@@ -85,7 +85,7 @@ class EmbeddedMeeting:
         """Start.
 
         Raises:
-            MeetingError: it did not start within 30 s; the message says why.
+            MeetingError: it did not start within 90 s; the message says why.
         """
         if self._work_dir:
             self._work_dir.mkdir(parents=True, exist_ok=True)
@@ -163,8 +163,6 @@ class EmbeddedMeeting:
 
     async def occupants(self, room: str) -> Sequence[Occupant]:
         """Who is in the room; nobody if there is no such room."""
-        if room not in await self.rooms():
-            return []
         return [Occupant(**row) for row in await self._ask("occupants", room=room)]
 
     async def presences(self, room: str) -> Sequence[str]:
@@ -177,7 +175,7 @@ class EmbeddedMeeting:
         names: list[str] = await self._ask("waiting", room=room)
         return names
 
-    async def wait_for_knock(self, room: str, name: str, timeout_s: float = 15) -> None:
+    async def wait_for_knock(self, room: str, name: str, timeout_s: float = 30) -> None:
         """Wait until `name` is in the room's lobby.
 
         Raises:

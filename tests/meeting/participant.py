@@ -24,7 +24,7 @@ _AGENT = Path(__file__).with_name("agent")
 _STAMP = Path(__file__).parents[1] / "stamps" / "stamp.js"
 _SCREEN = {"width": 1280, "height": 720, "deviceScaleFactor": 1, "mobile": False}
 _POLL_S = 0.1
-_JOIN_TIMEOUT_S = 30
+_JOIN_TIMEOUT_S = 60
 _PLAIN = "!'()*"
 
 # What parties of the tests sound: participants 440 and 550 Hz, SIP peers 660 and 770 Hz.
@@ -60,7 +60,7 @@ _ANSWER_PROMPT = """
 _SHOW = """
     const done = arguments[arguments.length - 1];
     document.documentElement.dataset.shown = '';
-    requestAnimationFrame(() => setTimeout(done, 300));
+    requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 300))));
 """
 _HIDE = "delete document.documentElement.dataset.shown;"
 _FIND_OTHER = """
@@ -262,7 +262,7 @@ class Participant:
         """Start the browser and join.
 
         Raises:
-            ParticipantError: it is not in the room after 30 s.
+            ParticipantError: it is not in the room after a minute.
         """
         try:
             await self._call(self._start)
@@ -289,7 +289,7 @@ class Participant:
             environment = {**os.environ, "TMPDIR": str(self._profile), "HOME": str(self._profile)}
             self._service = _DyingService(log_output=log, env=environment)
             self._driver = webdriver.Chrome(options=options, service=self._service)
-        self._driver.set_script_timeout(20)
+        self._driver.set_script_timeout(60)
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", _SCREEN)
         script = {"source": _agent_script(self._settings)}
         self._driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
@@ -301,7 +301,7 @@ class Participant:
         """Get into the room: click the join button, type the password if one is asked for.
 
         Raises:
-            ParticipantError: it is not in the room after 30 s; the message tells what the page says.
+            ParticipantError: it is not in the room after a minute; the message tells what the page says.
         """
         deadline = asyncio.get_running_loop().time() + _JOIN_TIMEOUT_S
         while True:
@@ -330,7 +330,8 @@ class Participant:
         driver, self._driver = self._driver, None
         assert driver
         try:
-            # Leaving properly spares the others a ghost until the server misses us.
+            # Leaving properly spares the others a ghost until the server misses us; it may be gone itself.
+            driver.set_script_timeout(20)
             driver.execute_async_script(
                 "const done = arguments[0]; (window.APP?.conference?.hangup() ?? Promise.resolve()).finally(done);"
             )
@@ -375,7 +376,7 @@ class Participant:
         return [VideoStream(**row) for row in await self.evaluate("return Reader.streams()")]
 
     async def wait_for(
-        self, condition: Callable[[ParticipantReport], bool], what: str, timeout_s: float = 15
+        self, condition: Callable[[ParticipantReport], bool], what: str, timeout_s: float = 30
     ) -> ParticipantReport:
         """The first report that fulfils `condition`.
 
@@ -389,7 +390,7 @@ class Participant:
             await asyncio.sleep(_POLL_S)
         return report
 
-    async def wait_until(self, script: str, wanted: Callable[[Any], bool], what: str, timeout_s: float = 15) -> None:
+    async def wait_until(self, script: str, wanted: Callable[[Any], bool], what: str, timeout_s: float = 30) -> None:
         """Wait until a function body of JavaScript returns something that is wanted.
 
         Raises:
@@ -401,7 +402,7 @@ class Participant:
                 raise ParticipantError(f"{self.name}: no {what} after {timeout_s} s, but {now!r}")
             await asyncio.sleep(_POLL_S)
 
-    async def wait_for_screen(self, screen: str, timeout_s: float = 15) -> None:
+    async def wait_for_screen(self, screen: str, timeout_s: float = 30) -> None:
         """Wait until the page shows a screen (a `data-for` of index.html: prejoin, password, lobby, kicked, …).
 
         Raises:
@@ -410,7 +411,7 @@ class Participant:
         script = "return document.body.dataset.screen"
         await self.wait_until(script, lambda now: bool(now == screen), f"screen {screen}", timeout_s)
 
-    async def wait_for_text(self, text: str, timeout_s: float = 15) -> None:
+    async def wait_for_text(self, text: str, timeout_s: float = 30) -> None:
         """Wait until the page says `text`.
 
         Raises:
@@ -441,7 +442,7 @@ class Participant:
         found = await self.evaluate(_STANDING, other)
         return Standing(**found) if found else None
 
-    async def wait_for_standing(self, other: str, wanted: Standing, timeout_s: float = 15) -> None:
+    async def wait_for_standing(self, other: str, wanted: Standing, timeout_s: float = 30) -> None:
         """Wait until another participant, who need not be there yet, stands like this.
 
         Raises:

@@ -5,6 +5,7 @@ Everything of it is in a directory of its own and on two loopback ports of its o
 
 import asyncio
 import contextlib
+import os
 import random
 import secrets
 import socket
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from tests.meeting.options import ACCOUNT_DOMAIN, DOMAIN, FOCUS_DOMAIN, LOBBY_DOMAIN, MUC_DOMAIN
 
-_START_TIMEOUT_S = 15
+_START_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 3
-# Below the kernel's range for outgoing connections, so that nobody is given such a port by chance.
-_PORTS = range(20000, 30000)
+# Below the kernel's range for outgoing connections, so that nobody is given such a port by chance. Not those that other
+# programs are promised (tests/running_gateway.py), which may not listen yet, nor those of another worker's meeting.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = range(31_000 + _WORKER, 32_768, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 _CONFIG = """\
 data_path = {data}
@@ -109,7 +112,7 @@ class Prosody:
         """Start and wait until components can connect.
 
         Raises:
-            ProsodyError: Prosody is not installed, ended at once, or did not get ready in 15 s.
+            ProsodyError: Prosody is not installed, ended at once, or did not get ready in a minute.
         """
         self.http_port, self.component_port = _free_ports(2)
         self._write_accounts()

@@ -324,7 +324,7 @@ class Agent:
         return streams
 
     def _still(self, command: Json) -> Json:
-        image = devices.still(int(command.get("timeout_ms", 1000)))
+        image = devices.still(int(command.get("timeout_ms", 5000)))
         if image is None:
             raise ValueError("no picture came")
         image.save(Path(command["path"]))

@@ -19,8 +19,8 @@ from tests.peer.other_pjsip import Tree
 from tests.peer.seen import Seen
 
 _PR_SET_PDEATHSIG = 1
-_START_S = 15.0
-_REPLY_S = 10.0
+_START_S = 30.0
+_REPLY_S = 20.0
 _STOP_S = 5.0
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _CLONE_NEWNET = 0x40000000
-_START_S = 5.0
+_START_S = 20.0
 
 
 def ip(*words: str, inside: "Net | None" = None) -> None:

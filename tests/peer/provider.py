@@ -43,7 +43,7 @@ class SipProvider(asyncio.DatagramProtocol):
         port: the same; 0 for any.
 
     Attributes:
-        requests: all that came.
+        requests: all that came, each once however often it was sent.
         arrived_at: monotonic seconds at which the first INVITE came since `requests` was cleared.
         contact: where the account is registered; empty while it is not.
         shown_by: the algorithm of the last credentials.
@@ -147,7 +147,8 @@ class SipProvider(asyncio.DatagramProtocol):
             return
         if method == "INVITE" and not self.of("INVITE"):
             self.arrived_at = time.monotonic()
-        self.requests.append(message)
+        if message not in self.requests:
+            self.requests.append(message)
         if self.mute:
             return
         code, challenge, shown = _AUTHENTICATE.get(method, _PROXY)

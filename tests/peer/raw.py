@@ -50,6 +50,8 @@ class RawCaller(asyncio.DatagramProtocol):
         self.wants_rport = True
         self.received: asyncio.Queue[str] = asyncio.Queue()
         self._calls: set[str] = set()
+        self._taken: set[str] = set()
+        self._over: set[str] = set()
         self.octets = 0
         self._transport: asyncio.DatagramTransport
 
@@ -75,7 +77,7 @@ class RawCaller(asyncio.DatagramProtocol):
         calls = set(_CALL_ID.findall(text))
         if _TO_NOBODY.match(text):
             self._calls |= calls
-        if calls and not calls & self._calls:
+        if (calls and not calls & self._calls) or text in self._over:
             return
         self.octets = len(data)
         self.received.put_nowait(text)
@@ -93,6 +95,8 @@ class RawCaller(asyncio.DatagramProtocol):
         """Send a request of the dialog, and return it. ACK and CANCEL keep the number of their INVITE."""
         if method not in ("ACK", "CANCEL"):
             self.sequence += 1
+        if method == "ACK":
+            self._be_done_with(self._taken)
         if method != "CANCEL":
             self.branch = f"z9hG4bK{secrets.token_hex(8)}"
         remote = f"<{self.uri}>" + (f";tag={self.remote_tag}" if self.remote_tag and method != "CANCEL" else "")
@@ -114,6 +118,13 @@ class RawCaller(asyncio.DatagramProtocol):
         self.send(message)
         return message
 
+    def _be_done_with(self, messages: set[str]) -> None:
+        """Have these not come again: they are repeated after half a second, which a busy machine lets pass."""
+        self._over |= messages
+        for _ in range(self.received.qsize()):
+            if (text := self.received.get_nowait()) not in self._over:
+                self.received.put_nowait(text)
+
     async def awaited(self, method: str) -> str:
         """The next request of this method; whatever else comes before it is passed over."""
         async with asyncio.timeout(_TIMEOUT_S):
@@ -130,6 +141,8 @@ class RawCaller(asyncio.DatagramProtocol):
         if body:
             fields.append("Content-Type: application/sdp")
         self.send("\r\n".join([f"SIP/2.0 {status}", *fields]) + "\r\n\r\n" + body)
+        if int(status[:3]) >= _FINAL:
+            self._be_done_with({request})
 
     async def response(self, *, final: bool = True, timeout_s: float = _TIMEOUT_S) -> tuple[int, str]:
         """The next response: its code and text; provisional ones are passed over unless `final` is false."""
@@ -142,6 +155,8 @@ class RawCaller(asyncio.DatagramProtocol):
                 tag = re.search(r"(?im)^(?:to|t)\s*:.*;tag=([^\s;]+)", text)
                 if tag:
                     self.remote_tag = tag[1]
+                if int(match[1]) >= _FINAL:
+                    self._taken.add(text)
                 return int(match[1]), text
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Self
 _HEADER = struct.Struct("!BBHII")
 _VERSION = 0x80
 _MARKER = 0x80
+_BUFFER = 1 << 20
 _RTCP = range(192, 224)
 """Packet types of RTCP, as they stand in the second octet (RFC 5761 section 4)."""
 
@@ -67,6 +69,8 @@ class RtpSocket(asyncio.DatagramProtocol):
         """Open it."""
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
+        # By default a second of a picture does not fit, and for so long we may not come to read.
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         self.port = self._transport.get_extra_info("sockname")[1]
         return self
 
@@ -112,9 +116,12 @@ class RtpSocket(asyncio.DatagramProtocol):
         """Send these payloads over and over while the body runs, their timestamps `step` apart."""
 
         async def talk() -> None:
+            clock = asyncio.get_running_loop().time
+            begun = clock()
             for n in range(1 << 30):
                 self.send(port, payload_type, n * step, payloads[n % len(payloads)], marker=n == 0)
-                await asyncio.sleep(every_s)
+                # A late one is made up for: a slower talker would have gaps.
+                await asyncio.sleep(begun + (n + 1) * every_s - clock())
 
         task = asyncio.create_task(talk())
         try:

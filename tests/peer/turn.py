@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.peer.ports import free_port
 
 USER = "gateway"
-_START_S = 10.0
+_START_S = 20.0
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,7 @@ NACK, TMMBR, TMMBN = 1, 3, 4
 PLI, FIR = 1, 4
 _FROM_1900_S = 2_208_988_800
 _POLL_S = 0.005
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def sender_report(sender: int, wallclock_s: float, timestamp: int) -> bytes:
 
 def nack(media: int, *sequences: int) -> bytes:
     """Ask for packets."""
-    return feedback(RTPFB, NACK, media, b"".join(struct.pack("!HH", number, 0) for number in sequences))
+    return feedback(RTPFB, NACK, media, b"".join(struct.pack("!HH", number & 0xFFFF, 0) for number in sequences))
 
 
 def fir(media: int, number: int, sender: int = OWN_SOURCE) -> bytes:
@@ -173,7 +173,7 @@ class Wire:
         """Wait for something to have come.
 
         Raises:
-            TimeoutError: it did not, in five seconds.
+            TimeoutError: it did not, in 15 s.
         """
         async with asyncio.timeout(_TIMEOUT_S):
             while not condition():  # noqa: ASYNC110  (nobody can tell us)

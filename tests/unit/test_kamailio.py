@@ -46,7 +46,7 @@ def check(directory: Path) -> str:
     """What Kamailio says of it, which must be that it is right."""
     file = directory / "out" / "kamailio.cfg"
     command = ["/usr/sbin/kamailio", "-c", "-E", "-f", str(file), "-Y", str(directory)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert not re.search("ERROR|WARNING: <core>", said), said

@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,10 @@ from virtual_devices import devices
 from virtual_devices.canvas import Canvas
 
 pj: Any = importlib.import_module("pjsua2")  # the typed stub holds what the gateway uses, the tests need more
+
+SOON_S = 20.0
+STRETCHES = 6
+"""So often a machine that stands still for a second now and then has the chance to keep a rate."""
 
 
 @contextmanager
@@ -54,3 +58,11 @@ async def run(endpoint: Any, seconds: float) -> None:
     while time.monotonic() < end:
         endpoint.libHandleEvents(1)
         await asyncio.sleep(0.005)
+
+
+async def run_until(endpoint: Any, probe: Callable[[], bool], what: str) -> None:
+    """Lets PJSIP work until something is so."""
+    deadline = time.monotonic() + SOON_S
+    while not probe():
+        assert time.monotonic() < deadline, f"no {what} within {SOON_S} s"
+        await run(endpoint, 0.05)

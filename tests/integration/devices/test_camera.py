@@ -7,6 +7,7 @@ number of pictures then takes longer.
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import statistics
@@ -18,7 +19,8 @@ from pathlib import Path
 import pytest
 from selenium.common.exceptions import WebDriverException
 
-from tests.integration.devices.chromium import CameraPage, camera_page
+from tests.integration.devices.chromium import CameraPage, Frame, camera_page
+from tests.integration.devices.pjsip import STRETCHES
 from tests.stamps.stamp import BLACK, Stamp, draw
 from virtual_devices import cards
 from virtual_devices.camera import Backend, Camera, open_camera
@@ -26,7 +28,7 @@ from virtual_devices.canvas import Canvas
 from virtual_devices.display import Display
 from virtual_devices.errors import DeviceError
 from virtual_devices.patience import PATIENCE
-from virtual_devices.processes import instance_env
+from virtual_devices.processes import instance_env, leftovers
 
 pytestmark = pytest.mark.alone
 
@@ -34,6 +36,7 @@ BACKEND: Backend = "v4l2loopback" if os.environ.get("JIBRI_SIP_TEST_CAMERA") == 
 LABEL = "SIP_Room_1" if BACKEND == "v4l2loopback" else "SIP Room"
 FULL_RATE = 30
 SHOWN_S = 10.0 * PATIENCE
+NO_SIGNAL_S = 2
 LATENCY_MS, SLOW_LATENCY_MS = 50, 2000
 """What a machine at full rate must keep; and one that is emulated, where it is the pictures that count."""
 
@@ -54,11 +57,16 @@ async def browser(profile: Path, display: Display, camera: Camera) -> AsyncItera
     """A page in a browser that sees the camera."""
     env = instance_env(profile.parent) | display.env | camera.env
     manager = camera_page(profile, env, camera.chrome_flags)
-    page = await asyncio.to_thread(manager.__enter__)
+    before = set(leftovers(profile.parent))
     try:
-        yield page
+        page = await asyncio.to_thread(manager.__enter__)
+        try:
+            yield page
+        finally:
+            await asyncio.to_thread(manager.__exit__, None, None, None)
     finally:
-        await asyncio.to_thread(manager.__exit__, None, None, None)
+        # Chromium's helpers end by themselves, some time after it.
+        await until(lambda: before.issuperset(leftovers(profile.parent)), "end of the browser")
 
 
 @pytest.fixture
@@ -93,12 +101,26 @@ class Peer:
             time.sleep(max(0.0, due - time.monotonic()))
 
 
-async def until(probe: Callable[[], bool], what: str, timeout_s: float = 1.5) -> None:
-    """Wait until something is so; in less than the 2 s after which "no signal" is shown."""
+async def until(probe: Callable[[], bool], what: str, timeout_s: float = SHOWN_S) -> None:
+    """Wait until something is so."""
     deadline = time.monotonic() + timeout_s
     while not probe():
         assert time.monotonic() < deadline, f"no {what} within {timeout_s} s"
         await asyncio.sleep(0.02)
+
+
+async def frames_until(page: CameraPage, enough: Callable[[list[Frame]], bool]) -> list[Frame]:
+    """The frames since the last call, until they are enough."""
+    frames: list[Frame] = []
+    async with asyncio.timeout(SHOWN_S):
+        while not enough(frames):
+            frames += await asyncio.to_thread(page.take)
+    return frames
+
+
+def boxes(frames: list[Frame]) -> list[bool]:
+    """Whether there were pillar boxes, and then not, and then again, and so on."""
+    return [boxed for boxed, _ in itertools.groupby(frame.edge == BLACK for frame in frames)]
 
 
 async def test_the_page_gets_the_peers_pictures(camera: Camera, page: CameraPage, canvas: Canvas) -> None:
@@ -108,15 +130,19 @@ async def test_the_page_gets_the_peers_pictures(camera: Camera, page: CameraPage
     peer = Peer(camera)
     await peer.send(30)
     await asyncio.to_thread(page.take)
-    await peer.send(90)
-    frames = await asyncio.to_thread(page.take)
-    counters = [frame.counter for frame in frames if frame.counter is not None]
-    latencies = sorted(frame.latency for frame in frames if frame.latency is not None)
-    assert {(frame.width, frame.height) for frame in frames} == {(canvas.width, canvas.height)}
-    assert counters == sorted(counters)
+    most_ms = LATENCY_MS if canvas.fps >= FULL_RATE else SLOW_LATENCY_MS
+    for _ in range(STRETCHES):
+        await peer.send(90)
+        frames = await asyncio.to_thread(page.take)
+        counters = [frame.counter for frame in frames if frame.counter is not None]
+        latency_ms = statistics.median(frame.latency for frame in frames if frame.latency is not None)
+        assert {(frame.width, frame.height) for frame in frames} == {(canvas.width, canvas.height)}
+        assert counters == sorted(counters)
+        assert len(counters) >= 0.98 * len(frames)
+        if len(set(counters)) >= 60 and latency_ms < most_ms:
+            break
     assert len(set(counters)) >= 60
-    assert len(counters) >= 0.98 * len(frames)
-    assert statistics.median(latencies) < (LATENCY_MS if canvas.fps >= FULL_RATE else SLOW_LATENCY_MS)
+    assert latency_ms < most_ms
     stats = camera.stats()
     assert stats.watched
     assert (stats.peer_width, stats.peer_height) == (canvas.width, canvas.height)
@@ -129,26 +155,22 @@ async def test_what_the_page_sees_when_nothing_comes(camera: Camera, page: Camer
     camera.show(card)
     await asyncio.to_thread(page.open)
     assert camera.still() == card
-    async with asyncio.timeout(SHOWN_S):
-        shown = 0
-        while shown < 2:
-            shown += len(await asyncio.to_thread(page.take))
+    await frames_until(page, lambda frames: len(frames) >= 2)
     camera.show(None)
     assert camera.still() == card  # until the peer's first picture
     await Peer(camera, (canvas.height * 4 // 3, canvas.height)).send(15)
-    await until(lambda: camera.stats().repeated >= 2, "repetition")
-    assert camera.stats().no_signal == 0
-    repeated = (await asyncio.to_thread(page.take))[-2:]
-    assert {frame.edge for frame in repeated} == {BLACK}
-    await until(lambda: camera.stats().no_signal >= 2, '"no signal"', 2 + 10 / canvas.fps)
+    await until(lambda: camera.stats().no_signal >= 2, '"no signal"', NO_SIGNAL_S + SHOWN_S)
+    stats = camera.stats()
+    assert time.monotonic_ns() - stats.last_received_ns >= NO_SIGNAL_S * 1e9
+    assert stats.repeated >= 2
     assert camera.still() == cards.no_signal(canvas)
-    await asyncio.sleep(10 / canvas.fps)
-    assert all(frame.edge != BLACK for frame in (await asyncio.to_thread(page.take))[-2:])
+    frames = await frames_until(page, lambda frames: boxes(frames)[-2:] == [True, False])
+    # The card, the peer and his last picture again, "no signal": nothing else came between.
+    assert boxes(frames) in ([True, False], [False, True, False])
     again = Peer(camera)
     again.pushed = 1000
     await again.send(15)
-    counters = [frame.counter for frame in await asyncio.to_thread(page.take)]
-    assert max(counter for counter in counters if counter is not None) > 1005
+    await frames_until(page, lambda frames: any((frame.counter or 0) > 1005 for frame in frames))
 
 
 async def test_a_killed_browser_does_not_stall_the_camera(runtime_dir: Path, display: Display, camera: Camera) -> None:
@@ -157,15 +179,15 @@ async def test_a_killed_browser_does_not_stall_the_camera(runtime_dir: Path, dis
     with contextlib.suppress(WebDriverException):
         async with browser(runtime_dir / "first", display, camera) as page:
             assert await asyncio.to_thread(page.open) == LABEL
-            await until(lambda: camera.stats().watched, "watcher", 10)
+            await until(lambda: camera.stats().watched, "watcher")
             await Peer(camera).send(15)
             await asyncio.to_thread(page.kill)
     async with browser(runtime_dir / "second", display, camera) as page:
         assert await asyncio.to_thread(page.open) == LABEL
         await Peer(camera).send(15)
         await asyncio.to_thread(page.take)
-        await Peer(camera).send(30)
-        assert len(await asyncio.to_thread(page.take)) >= 20
+        await Peer(camera).send(90)
+        assert len(await asyncio.to_thread(page.take)) >= 60
     shutil.rmtree(runtime_dir / "first")  # a killed browser leaves its profile as it was
 
 

@@ -12,14 +12,15 @@ import pytest
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _ROOT = Path(__file__).parents[3]
-_GONE_TIMEOUT_S = 10
+_UP_TIMEOUT_S = 120
+_GONE_TIMEOUT_S = 60
 
 
 async def _start() -> asyncio.subprocess.Process:
     command = (sys.executable, "-m", "tests.meeting", "--with-participant", "--room", "left")
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd=_ROOT)
     assert process.stdout
-    url = await asyncio.wait_for(process.stdout.readline(), 30)
+    url = await asyncio.wait_for(process.stdout.readline(), _UP_TIMEOUT_S)
     assert url.startswith(b"http://localhost:")
     assert url.endswith(b"/left\n")
     return process
@@ -27,9 +28,16 @@ async def _start() -> asyncio.subprocess.Process:
 
 def _scratch(family: list[psutil.Process]) -> Path:
     """The meeting's scratch directory, where Chromium has its profile."""
-    arguments = (argument for process in family for argument in process.cmdline())
+    arguments = (argument for process in family for argument in _arguments(process))
     profile = next(a for a in arguments if a.startswith("--user-data-dir="))
     return Path(profile.partition("=")[2]).parents[1]
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    # Helpers of Chromium's come and go.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.cmdline()
+    return []
 
 
 def _alive(family: list[psutil.Process]) -> list[psutil.Process]:

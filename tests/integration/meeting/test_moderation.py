@@ -40,6 +40,7 @@ async def test_mute_by_moderator_only(meeting: EmbeddedMeeting) -> None:
         Participant(meeting, "muted", "bob", tone_hz=550) as bob,
     ):
         await alice.wait_for_standing("bob", ON)
+        await bob.wait_for_standing("alice", ON)
         await alice.mute("bob", "audio")
         await alice.wait_for_standing("bob", SILENT)
         await bob.set_audio_muted(False)
@@ -59,6 +60,7 @@ async def test_moderated_microphone_needs_leave(meeting: EmbeddedMeeting) -> Non
         Participant(meeting, "moderated", "bob", tone_hz=550) as bob,
     ):
         await alice.wait_for_standing("bob", ON)
+        await bob.wait_for_standing("alice", ON)
         await alice.moderate("audio", enabled=True)
         await alice.wait_for_standing("bob", SILENT)
         assert await bob.standing("alice") == ON
@@ -86,6 +88,8 @@ async def test_trusted_jibri_is_left_alone(library: Path, tmp_path: Path) -> Non
             await alice.mute("jibri", "audio")
             await alice.moderate("audio", enabled=True)
             await jibri.wait_until(_MODERATED, bool, "moderation")
+            # The library ends what it knows of, and alice's may hear of it later.
+            await alice.wait_until(_MODERATED, bool, "moderation")
             await alice.moderate("audio", enabled=False)
             await jibri.wait_until(_MODERATED, lambda moderated: not moderated, "end of moderation")
             assert not await jibri.evaluate("return APP.conference.isLocalAudioMuted()")

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.integration.sip.conftest import until
 from tests.peer.authority import Authority
 from tests.peer.measured import MeasuredPeer
+from tests.peer.pcmu import PcmuSocket
 from tests.peer.raw import AUDIO, RawCaller, sdp
 from tests.proxy import RunningProxy, RunningSlot
 from tests.unit.sip.test_guard import PASSWORD, answer
@@ -74,7 +76,7 @@ async def peers(authority: Authority) -> AsyncIterator[list[MeasuredPeer]]:
 async def arrival(slots: list[RunningSlot]) -> RunningSlot:
     """The slot where a call comes in and is taken; those that said they are busy are passed over."""
     waiting = {asyncio.create_task(_taken(slot)): slot for slot in slots}
-    done, pending = await asyncio.wait(waiting, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    done, pending = await asyncio.wait(waiting, timeout=20, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
@@ -126,8 +128,10 @@ async def test_two_calls_and_a_third(proxy: RunningProxy, slots: list[RunningSlo
     assert await arrival(slots) is left
     await third.wait_up()
     await over(third)
+    await left.next("ended")
     await right.tell("hangup")
     assert (await second.wait_over())["code"] == 200
+    await right.next("ended")
 
 
 class HastyCaller(RawCaller):
@@ -242,15 +246,17 @@ async def test_large_messages(
     peer = peers[1]
     padding = {f"X-Padding-{number}": "x" * 1000 for number in range(size // 1000)}
     await peer.call(f"sip:demo@127.0.0.1:{proxy.port};transport={transport}", headers=padding)
-    async with asyncio.timeout(10):
-        incoming = [asyncio.create_task(slot.next("incoming")) for slot in slots]
-        done, _ = await asyncio.wait(incoming, return_when=asyncio.FIRST_COMPLETED)
+    async with asyncio.timeout(20):
+        incoming = {asyncio.create_task(slot.next("incoming")): slot for slot in slots}
+        (arrived,), _ = await asyncio.wait(incoming, return_when=asyncio.FIRST_COMPLETED)
     for task in incoming:
         task.cancel()
-    (message,) = (task.result() for task in done)
-    assert sum(len(value[0]) for name, value in message["headers"].items() if name.startswith("x-padding")) >= size
+    headers = arrived.result()["headers"]
+    assert sum(len(value[0]) for name, value in headers.items() if name.startswith("x-padding")) >= size
     await peer.wait_up()
     await over(peer)
+    # Else it is asked by the next call, too, and tells of it.
+    await incoming[arrived].next("ended")
 
 
 async def test_a_killed_slot(logs: Path, peers: list[MeasuredPeer]) -> None:
@@ -271,7 +277,7 @@ async def test_a_killed_slot(logs: Path, peers: list[MeasuredPeer]) -> None:
         await other.kill()
         # Nobody is left but a busy one, and the dead one costs no time.
         await late.call(f"sip:demo@127.0.0.1:{proxy.port}")
-        assert (await late.wait_over(5))["code"] == 486
+        assert (await late.wait_over(10))["code"] == 486
         await sees(staying)
         await proxy.sees(1)
         # As systemd would.
@@ -327,27 +333,33 @@ async def test_the_instance_looks_through_the_proxy(logs: Path, tmp_path: Path) 
 
 async def test_nobody_is_relayed_elsewhere(proxy: RunningProxy) -> None:
     """Neither a Route of the caller's own nor a forged dialog gets a request to anybody but an instance."""
-    async with RawCaller(proxy.port, host=OTHER) as victim, RawCaller(proxy.port, host=OTHER) as caller:
+    # It hears all, of whatever dialog.
+    async with PcmuSocket(OTHER) as victim, RawCaller(proxy.port, host=OTHER) as caller:
         own = f"<sip:127.0.0.1:{proxy.port};lr>"
-        caller.uri = f"sip:victim@{victim.local}"
+        caller.uri = f"sip:victim@{OTHER}:{victim.port}"
         caller.remote_tag = "forged"
         caller.request("INFO", headers={"Route": own})
         code, _ = await caller.response()
         assert code == 403
-        caller.uri = f"sip:x@127.0.0.1:{proxy.port};slot={victim.local.replace(':', '~')}"
+        caller.uri = f"sip:x@127.0.0.1:{proxy.port};slot={OTHER}~{victim.port}"
         caller.request("INFO")
         code, _ = await caller.response()
         assert code == 403
-        caller.uri = f"sip:x@127.0.0.1:{proxy.port};alias={victim.local.replace(':', '~')}~1"
+        caller.uri = f"sip:x@127.0.0.1:{proxy.port};alias={OTHER}~{victim.port}~1"
         caller.request("INFO")
         code, _ = await caller.response()
         assert code in {403, 481}
         caller.uri = f"sip:demo@127.0.0.1:{proxy.port}"
         caller.remote_tag = ""
-        caller.request("OPTIONS", headers={"Route": f"<sip:{victim.local};lr>"})
+        caller.request("OPTIONS", headers={"Route": f"<sip:{OTHER}:{victim.port};lr>"})
         code, _ = await caller.response()
         assert code == 200
-        assert victim.received.empty()
+        assert victim.heard == []
+
+
+def bans(proxy: RunningProxy, address: str) -> int:
+    """How often the proxy told that it bans this address."""
+    return len(re.findall(f"address_banned address={re.escape(address)} ", proxy.log_file.read_text(errors="replace")))
 
 
 async def test_flood(proxy: RunningProxy) -> None:
@@ -357,24 +369,27 @@ async def test_flood(proxy: RunningProxy) -> None:
             flood.request("OPTIONS")
             flood.remote_tag = ""
             await asyncio.sleep(0.01)
+        await until(lambda: flood.received.qsize() >= 20)
         await asyncio.sleep(0.5)
         answers = [flood.received.get_nowait() for _ in range(flood.received.qsize())]
         assert 20 <= sum(text.startswith("SIP/2.0 200") for text in answers) <= 30
         other.request("OPTIONS")
         assert (await other.response())[0] == 200
-    assert len(re.findall(f"address_banned address={STRANGER}", proxy.log_file.read_text(errors="replace"))) == 1
+    # Each of Kamailio's two workers may come upon it at once.
+    assert 1 <= bans(proxy, STRANGER) <= 2
 
 
 async def test_scanner(proxy: RunningProxy) -> None:
     """Who says that it is a scanner, or takes us for a registrar, hears nothing."""
     async with RawCaller(proxy.port, host="127.0.0.67") as scanner, RawCaller(proxy.port, host="127.0.0.68") as lost:
         scanner.request("OPTIONS", headers={"User-Agent": "friendly-scanner"})
-        # Kamailio has two workers: the ban is to be there before the next packet.
+        for method in ("REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE", "NOTIFY"):
+            lost.request(method)
+        # Kamailio has two workers: the bans, set once they are told, are to be there before the next packets.
+        await until(lambda: bans(proxy, "127.0.0.67") > 0 and bans(proxy, "127.0.0.68") > 0)
         await asyncio.sleep(0.2)
         scanner.request("OPTIONS")
-        for method in ("REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE", "NOTIFY", "OPTIONS"):
-            lost.request(method)
-            await asyncio.sleep(0.1)
+        lost.request("OPTIONS")
         await asyncio.sleep(0.3)
         assert scanner.received.empty()
         assert lost.received.empty()

@@ -41,7 +41,7 @@ class Gateway:
 
     async def take(self) -> Call:
         """The next call that comes in."""
-        return await asyncio.wait_for(self.incoming.get(), 10)
+        return await asyncio.wait_for(self.incoming.get(), SOON_S)
 
 
 @asynccontextmanager

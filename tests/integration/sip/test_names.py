@@ -14,7 +14,7 @@ from jibri_sip.config.network import NetworkSettings
 from jibri_sip.dial_plan import SipAccount
 from jibri_sip.sip.events import Answered, Ended
 from jibri_sip.sip.settings import SipSettings, Tls
-from tests.integration.sip.conftest import Gateway, gateway_with, until
+from tests.integration.sip.conftest import SOON_S, Gateway, gateway_with, until
 from tests.integration.sip.large import black_hole, mute
 from tests.peer.authority import Authority
 from tests.peer.nameserver import Nameserver
@@ -60,13 +60,13 @@ async def test_silent_server() -> None:
         call = await gateway.endpoint.dial("sip:board@rooms.test", headers={"X-Order": "7"})
         late = await first.awaited("INVITE")
         invite = await second.awaited("INVITE")
-        assert 2 < time.monotonic() - since < 6
+        assert 2 < time.monotonic() - since < 10
         assert "X-Order: 7" in invite
         assert invite.startswith("INVITE sip:board@rooms.test SIP/2.0")
         first.target = second.target = ("127.0.0.1", gateway.endpoint.ports.udp)
         second.respond(invite, "200 OK", sdp(AUDIO))
         await second.awaited("ACK")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SOON_S):
             while not isinstance(await call.events.get(), Answered):
                 pass
         first.respond(late, "200 OK", sdp(AUDIO))
@@ -78,16 +78,16 @@ async def test_silent_server() -> None:
         await call.wait_ended()
         again = await gateway.endpoint.dial("sip:board@rooms.test")
         second.respond(await second.awaited("INVITE"), "486 Busy Here")
-        assert (await asyncio.wait_for(again.wait_ended(), 2)).code == 486
+        assert (await asyncio.wait_for(again.wait_ended(), SOON_S)).code == 486
 
 
 async def test_all_silent() -> None:
     """The call ends as it would with one server, and only once."""
     async with two_servers() as (first, second, gateway):
-        call = await gateway.endpoint.dial("sip:board@rooms.test", timeout_s=5)
+        call = await gateway.endpoint.dial("sip:board@rooms.test", timeout_s=7)
         await first.awaited("INVITE")
         await second.awaited("INVITE")
-        assert (await asyncio.wait_for(call.wait_ended(), 8)).code == 408
+        assert (await asyncio.wait_for(call.wait_ended(), SOON_S)).code == 408
         events = [call.events.get_nowait() for _ in range(call.events.qsize())]
         assert [type(event) for event in events] == [Ended]
 
@@ -99,7 +99,7 @@ async def test_server_that_refuses() -> None:
         for server in (first, second):
             server.target = ("127.0.0.1", gateway.endpoint.ports.udp)
             server.respond(await server.awaited("INVITE"), "503 Service Unavailable")
-        ended = await asyncio.wait_for(call.wait_ended(), 2)
+        ended = await asyncio.wait_for(call.wait_ended(), SOON_S)
         assert (ended.code, ended.by_peer) == (503, True)
 
 
@@ -126,7 +126,7 @@ async def test_naptr() -> None:
         )
         async with knowing(*records) as (gateway, _):
             call = await gateway.endpoint.dial("sip:board@rooms.test")
-            assert (await asyncio.wait_for(call.wait_ended(), 5)).code == 486
+            assert (await asyncio.wait_for(call.wait_ended(), SOON_S)).code == 486
             assert "SIP/2.0/TCP" in invites.get_nowait()
 
 
@@ -139,7 +139,7 @@ async def test_registrar_by_name() -> None:
         )
         async with knowing(*records) as (gateway, _):
             account = await gateway.endpoint.sign_on(SipAccount("room7@provider.test", SecretStr("secret")))
-            await asyncio.wait_for(account.registered(), 5)
+            await asyncio.wait_for(account.registered(), SOON_S)
             await account.close()
             await provider.registered(now=False)
 
@@ -154,10 +154,10 @@ async def test_silent_registrar() -> None:
             "two.provider.test 60 A 127.0.0.1",
         )
         async with knowing(*records) as (gateway, _):
-            account = await gateway.endpoint.sign_on(SipAccount("room7@provider.test", SecretStr("secret")))
             began = time.monotonic()
-            await provider.registered(now=True)
-            assert 3 < time.monotonic() - began < 6
+            account = await gateway.endpoint.sign_on(SipAccount("room7@provider.test", SecretStr("secret")))
+            await provider.registered(now=True, timeout_s=SOON_S)
+            assert 3 < time.monotonic() - began < 10
             await until(lambda: account.is_registered)
             await account.close()
 
@@ -194,8 +194,8 @@ async def test_registrar_that_takes_no_connection(
             async with knowing(*records, tls=Tls(0, authorities=authority.file)) as (gateway, _):
                 began = time.monotonic()
                 account = await gateway.endpoint.sign_on(login(encrypted))
-                await asyncio.wait_for(account.registered(), 10)
-                assert 3 < time.monotonic() - began < 6
+                await asyncio.wait_for(account.registered(), SOON_S)
+                assert 3 < time.monotonic() - began < 10
                 assert "transport=" in two.contact.lower()
                 await account.close()
                 await two.registered(now=False)
@@ -213,16 +213,17 @@ async def test_registrar_that_falls_mute(tmp_path: Path, encrypted: bool) -> Non
         records = on_connections(encrypted, one.port, two.port)
         async with knowing(*records, tls=Tls(0, authorities=authority.file)) as (gateway, _):
             account = await gateway.endpoint.sign_on(login(encrypted))
-            await asyncio.wait_for(account.registered(), 5)
+            await asyncio.wait_for(account.registered(), SOON_S)
             assert one.contact
             assert not two.contact
             one.mute = True
             asked = len(one.requests)
             await until(lambda: len(one.requests) > asked)
+            # It may have been asked a while before we see it.
             began = time.monotonic()
-            await two.registered(now=True)
-            assert 3 < time.monotonic() - began < 6
-            assert account.is_registered
+            await two.registered(now=True, timeout_s=SOON_S)
+            assert 2 < time.monotonic() - began < 10
+            await until(lambda: account.is_registered)
             await account.close()
 
 
@@ -230,7 +231,7 @@ async def test_no_such_name() -> None:
     """The call ends at once."""
     async with knowing("rooms.test 60 A 127.0.0.7") as (gateway, dns):
         call = await gateway.endpoint.dial("sip:board@nowhere.test")
-        ended = await asyncio.wait_for(call.wait_ended(), 5)
+        ended = await asyncio.wait_for(call.wait_ended(), SOON_S)
         assert (ended.code, ended.by_peer) == (502, False)
         assert "_sip._udp.nowhere.test. SRV" in dns.asked
 
@@ -240,7 +241,7 @@ async def test_port_needs_no_service() -> None:
     async with RawCaller(9, host="127.0.0.7") as peer, knowing("rooms.test 60 A 127.0.0.7") as (gateway, dns):
         call = await gateway.endpoint.dial(f"sip:board@rooms.test:{port(peer)}")
         await peer.awaited("INVITE")
-        assert dns.asked == ["rooms.test. A"]
+        assert set(dns.asked) == {"rooms.test. A"}
         await call.hangup()
 
 
@@ -252,5 +253,5 @@ async def test_no_nameserver() -> None:
         dead = await gateway.endpoint.dial("sip:board@rooms.invalid")
         live = await gateway.endpoint.dial(f"sip:board@{peer.local}")
         await peer.awaited("INVITE")
-        assert (await asyncio.wait_for(dead.wait_ended(), 12)).code == 502
+        assert (await asyncio.wait_for(dead.wait_ended(), SOON_S)).code == 502
         await live.hangup()

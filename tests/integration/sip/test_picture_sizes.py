@@ -10,10 +10,11 @@ from structlog.testing import capture_logs
 from jibri_sip.sip.settings import SipSettings
 from tests.bench import film
 from tests.integration.sip.conftest import Gateway
-from tests.integration.sip.player import Player
+from tests.integration.sip.player import Player, all_shown
 from tests.integration.sip.wired import SMALL, dialog
 from tests.peer import devices
 from tests.peer.baresip import Baresip
+from tests.peer.seen import add_up
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,8 +34,7 @@ async def shown(player: Player, count: int = 15) -> tuple[int, int, int]:
     devices.seen()
     for _ in range(count):
         await player.next()
-    await asyncio.sleep(0.2)
-    seen = devices.seen()
+    seen = add_up(await all_shown())
     return seen.intact, seen.width, seen.height
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from jibri_sip.dial_plan import SipAccount
-from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.conftest import SOON_S, Gateway
 from tests.peer.provider import Send, SipProvider
 from tests.peer.raw import AUDIO, VIDEO, RawCaller, sdp
 
@@ -91,7 +91,7 @@ async def test_registrar_with_twenty_routes(gateway: Gateway) -> None:
     """A registrar that names twenty of them has the account registered all the same, and calls go as before (0045)."""
     async with RoutingProvider("room7", None) as provider:
         signed_on = await gateway.endpoint.sign_on(SipAccount(provider.account, SecretStr("x")))
-        await provider.registered(now=True)
+        await asyncio.wait_for(signed_on.registered(), SOON_S)
         call = await gateway.endpoint.dial(f"sip:callee@127.0.0.1:{provider.port}", provider=signed_on)
         await call.wait_ended()
         assert "Route:" not in provider.of("INVITE")[0]

@@ -7,7 +7,7 @@ import pytest
 
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.events import Ended
-from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.conftest import SOON_S, Gateway
 from tests.integration.sip.raw_calls import bridged, event, hang_up, up
 from tests.peer.raw_peer import RawPeer
 
@@ -108,7 +108,7 @@ async def test_refreshes_of_ours(gateway: Gateway) -> None:
 
 async def _call(gateway: Gateway, peer: RawPeer, headers: dict[str, str]) -> Call:
     peer.request("INVITE", peer.describe(peer.audio()), headers)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON_S):
         while (call := await gateway.take()).sip_call_id != peer.call_id:
             gateway.incoming.put_nowait(call)
             await asyncio.sleep(0.01)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.sip.conftest import Gateway
+from jibri_sip.sip.events import Answered
+from tests.integration.sip.conftest import Gateway, until
+from tests.integration.sip.raw_calls import event
 from tests.peer.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -57,12 +59,10 @@ async def test_sipp_is_called(gateway: Gateway, tmp_path: Path) -> None:
     """Five calls of ours are answered and hung up by us; SIPp finds nothing wrong with any message."""
     port = free_port()
     serving = asyncio.create_task(sipp(tmp_path, "-sn", "uas", "-p", str(port), "-m", "5"))
-    await asyncio.sleep(0.5)
+    await until(lambda: f":{port:04X} " in Path("/proc/net/udp").read_text())
     for _ in range(5):
         call = await gateway.endpoint.dial(f"sip:service@127.0.0.1:{port}", video=False)
-        async with asyncio.timeout(5):
-            while type(await call.events.get()).__name__ != "Answered":
-                pass
+        assert await event(call, Answered)
         await call.hangup()
         await call.wait_ended()
     code, words = await serving

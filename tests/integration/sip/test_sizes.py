@@ -7,7 +7,7 @@ import secrets
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 
 import pytest
@@ -18,7 +18,7 @@ from jibri_sip.dial_plan import SipAccount
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.events import Answered
 from jibri_sip.sip.settings import SipSettings, Tls
-from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.conftest import SOON_S, Gateway
 from tests.integration.sip.large import FALL_BACK_S, arrival_s, black_hole, dial, mute, read_head, stream_port
 from tests.integration.sip.raw_calls import event
 from tests.peer.provider import SipProvider
@@ -31,6 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 _NAME = "Besprechungsraum Zürich-Nord, 3. Stock (12 Personen)"
 _UDP_LIMIT = 1300
 _MESSAGE_TOO_LARGE = 513
+_TRIES = 5
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -87,23 +88,41 @@ async def test_large_response_stays_on_udp(gateway: Gateway) -> None:
         await call.hangup()
 
 
-async def test_large_request_without_tcp(gateway: Gateway, callee: RawCaller) -> None:
+async def is_soon(tried: Callable[[], Awaitable[bool]]) -> bool:
+    """Whether a try is quick enough, of some: a busy machine adds to what things take, and takes nothing away."""
+    for _ in range(_TRIES):
+        if await tried():
+            return True
+    return False
+
+
+async def test_large_request_without_tcp(gateway: Gateway) -> None:
     """Where TCP is refused, a large INVITE goes by UDP at once."""
-    elapsed, invite = await arrival_s(gateway, callee)
-    assert len(invite.encode()) > _UDP_LIMIT
-    assert "Via: SIP/2.0/UDP" in invite
-    assert elapsed < FALL_BACK_S
+
+    async def tried() -> bool:
+        async with RawCaller(gateway.endpoint.ports.udp) as callee:
+            elapsed, invite = await arrival_s(gateway, callee)
+        assert len(invite.encode()) > _UDP_LIMIT
+        assert "Via: SIP/2.0/UDP" in invite
+        return elapsed < FALL_BACK_S / 2
+
+    assert await is_soon(tried)
 
 
 @pytest.mark.alone  # tenths of a second count
-async def test_large_request_into_a_black_hole(gateway: Gateway, callee: RawCaller) -> None:
+async def test_large_request_into_a_black_hole(gateway: Gateway) -> None:
     """Where TCP is met with silence, it goes by UDP within a second, and the next one does not wait again."""
-    with black_hole(callee.local):
-        elapsed, invite = await arrival_s(gateway, callee)
+
+    async def tried() -> bool:
+        async with RawCaller(gateway.endpoint.ports.udp) as callee:
+            with black_hole(callee.local):
+                elapsed, invite = await arrival_s(gateway, callee)
+                again, _ = await arrival_s(gateway, callee)
         assert "Via: SIP/2.0/UDP" in invite
-        assert 0.5 < elapsed < FALL_BACK_S
-        elapsed, _ = await arrival_s(gateway, callee)
-        assert elapsed < 0.4
+        assert elapsed > 0.5
+        return elapsed < FALL_BACK_S and again < 0.4
+
+    assert await is_soon(tried)
 
 
 async def test_cancelled_while_tcp_is_tried(gateway: Gateway, callee: RawCaller) -> None:
@@ -127,14 +146,19 @@ def via(message: str) -> tuple[str, str, str]:
 
 
 @pytest.mark.alone  # tenths of a second count
-async def test_large_request_to_a_mute_server(gateway: Gateway, callee: RawCaller) -> None:
+async def test_large_request_to_a_mute_server(gateway: Gateway) -> None:
     """Where the connection is taken and nothing said, it goes by UDP within a second; the next one does not wait."""
-    with mute(callee.local):
-        elapsed, invite = await arrival_s(gateway, callee)
+
+    async def tried() -> bool:
+        async with RawCaller(gateway.endpoint.ports.udp) as callee:
+            with mute(callee.local):
+                elapsed, invite = await arrival_s(gateway, callee)
+                again, _ = await arrival_s(gateway, callee)
         assert via(invite)[0] == "UDP"
-        assert 0.5 < elapsed < FALL_BACK_S + 0.3
-        elapsed, _ = await arrival_s(gateway, callee)
-        assert elapsed < 0.4
+        assert elapsed > 0.5
+        return elapsed < FALL_BACK_S + 0.3 and again < 0.4
+
+    assert await is_soon(tried)
 
 
 async def test_mute_server_that_read_it_all_the_same(gateway: Gateway, callee: RawCaller) -> None:
@@ -218,47 +242,57 @@ async def up_by_a_long_way(gateway: Gateway, callee: RawCaller) -> AsyncIterator
     way = f"Record-Route: {LONG_WAY}, <sip:{callee.local};lr>"
     callee.respond(invite, f"200 OK\r\n{way}", sdp(AUDIO, VIDEO))
     yield call, time.monotonic()
-    assert (await asyncio.wait_for(call.wait_ended(), 5)).answered
+    assert (await asyncio.wait_for(call.wait_ended(), SOON_S)).answered
 
 
 @pytest.mark.alone  # tenths of a second count
 @pytest.mark.parametrize("port", [refused, black_hole, mute])
 async def test_large_requests_of_a_call(
-    gateway: Gateway, callee: RawCaller, port: Callable[[str], AbstractContextManager[object]]
+    gateway: Gateway, port: Callable[[str], AbstractContextManager[object]]
 ) -> None:
     """ACK stays on UDP, where the 200 came from; what else is large falls back to it as an INVITE does."""
-    with port(callee.local):
-        async with up_by_a_long_way(gateway, callee) as (call, answered_at):
-            ack = await callee.awaited("ACK")
-            assert time.monotonic() - answered_at < 0.3
-            assert (via(ack)[0], len(ack) > _UDP_LIMIT) == ("UDP", True)
-            assert await event(call, Answered)
-            since = time.monotonic()
-            ending = asyncio.create_task(call.hangup())
-            bye = await callee.awaited("BYE")
-            assert (via(bye)[0], len(bye) > _UDP_LIMIT) == ("UDP", True)
-            assert time.monotonic() - since < FALL_BACK_S + 0.3
-            callee.respond(bye, "200 OK")
-            await ending
+
+    async def tried() -> bool:
+        async with RawCaller(gateway.endpoint.ports.udp) as callee:
+            with port(callee.local):
+                async with up_by_a_long_way(gateway, callee) as (call, answered_at):
+                    ack = await callee.awaited("ACK")
+                    ack_s = time.monotonic() - answered_at
+                    assert (via(ack)[0], len(ack) > _UDP_LIMIT) == ("UDP", True)
+                    assert await event(call, Answered)
+                    since = time.monotonic()
+                    ending = asyncio.create_task(call.hangup())
+                    bye = await callee.awaited("BYE")
+                    bye_s = time.monotonic() - since
+                    assert (via(bye)[0], len(bye) > _UDP_LIMIT) == ("UDP", True)
+                    callee.respond(bye, "200 OK")
+                    await ending
+        return ack_s < 0.3 and bye_s < FALL_BACK_S + 0.3
+
+    assert await is_soon(tried)
 
 
 @pytest.mark.alone  # tenths of a second count
 @pytest.mark.parametrize("port", [refused, black_hole, mute])
 async def test_large_register(gateway: Gateway, port: Callable[[str], AbstractContextManager[object]]) -> None:
     """A REGISTER that is too large for UDP is there within a second all the same, and so is the next one."""
-    async with SipProvider("room7", "secret") as provider:
-        contact = f"sip:room7@192.0.2.7;x={'y' * 1100}"
-        with port(f"127.0.0.1:{provider.port}"):
-            since = time.monotonic()
-            login = SipAccount(provider.account, SecretStr("secret"), contact=contact)
-            account = await gateway.endpoint.sign_on(login)
-            await asyncio.wait_for(account.registered(), 5)
-            assert time.monotonic() - since < FALL_BACK_S + 0.3
-            assert [via(request)[0] for request in provider.of("REGISTER")] == ["UDP", "UDP"]
-            since = time.monotonic()
-            await account.close()
-            await provider.registered(now=False)
-            assert time.monotonic() - since < 0.4
+    contact = f"sip:room7@192.0.2.7;x={'y' * 1100}"
+
+    async def tried() -> bool:
+        async with SipProvider("room7", "secret") as provider:
+            with port(f"127.0.0.1:{provider.port}"):
+                since = time.monotonic()
+                login = SipAccount(provider.account, SecretStr("secret"), contact=contact)
+                account = await gateway.endpoint.sign_on(login)
+                await asyncio.wait_for(account.registered(), SOON_S)
+                first_s = time.monotonic() - since
+                assert [via(request)[0] for request in provider.of("REGISTER")] == ["UDP", "UDP"]
+                since = time.monotonic()
+                await account.close()
+                await provider.registered(now=False)
+                return first_s < FALL_BACK_S + 0.3 and time.monotonic() - since < 0.4
+
+    assert await is_soon(tried)
 
 
 async def test_large_register_by_tcp(gateway: Gateway) -> None:
@@ -269,7 +303,7 @@ async def test_large_register_by_tcp(gateway: Gateway) -> None:
             contact = f"sip:room7@192.0.2.7;x={'y' * 1100}"
             login = SipAccount(provider.account, SecretStr("secret"), contact=contact)
             account = await gateway.endpoint.sign_on(login)
-            await asyncio.wait_for(account.registered(), 5)
+            await asyncio.wait_for(account.registered(), SOON_S)
             await asyncio.sleep(1.2)
             assert {via(request)[0] for request in provider.of("REGISTER")} == {"TCP"}
             assert beside.received.empty()
@@ -351,7 +385,7 @@ async def test_fragmented_invites() -> None:
     process = await asyncio.create_subprocess_exec(
         "unshare", "--user", "--map-root-user", "--net", "sh", "-c", script, stdout=-1, stderr=-2
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), 150)
     assert process.returncode == 0, output.decode()
     reassembled = re.search(r"reassembled (\d+)", output.decode())
     assert reassembled is not None

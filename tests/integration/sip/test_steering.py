@@ -9,7 +9,7 @@ import pytest
 from jibri_sip.sip.call import Call
 from jibri_sip.sip.rate import RateState
 from jibri_sip.sip.settings import Picture, SipSettings
-from tests.integration.sip.conftest import Gateway
+from tests.integration.sip.conftest import SOON_S, Gateway
 from tests.integration.sip.wired import dialog, until_no_keyframes
 from tests.peer import devices, gateway_devices, h264, wire
 from tests.peer.lossy import Line, LossyNetwork
@@ -50,13 +50,11 @@ async def test_tmmbr_is_obeyed(gateway: Gateway) -> None:
     async with dialog(gateway, "ccm tmmbr") as (line, call, _, _):
         assert await rate(call) == RateState(LIMIT, LIMIT, "nothing")
         line.feed_back(wire.tmmbr(line.source, 3, 32_000, 40))
-        await asyncio.sleep(2.2)
-        state = await rate(call)
+        state = await until(call, lambda now: now.held_by == "tmmbr", within_s=20)
         assert 180_000 < state.target_bps <= 256_000
-        assert (state.limit_bps, state.held_by) == (LIMIT, "tmmbr")
+        assert state.limit_bps == LIMIT
         line.feed_back(wire.tmmbr(line.source, 10, 32_000, 40))
-        await asyncio.sleep(2.2)
-        assert (await rate(call)).target_bps == LIMIT
+        await until(call, lambda now: now.target_bps == LIMIT, within_s=20)
 
 
 async def test_peer_that_cannot_ask_gets_keyframes(gateway: Gateway) -> None:
@@ -95,10 +93,13 @@ async def test_level_of_the_peer(gateway: Gateway) -> None:
         call = await gateway.take()
         await call.answer()
         await peer.wait_up()
-        await asyncio.sleep(2.5)
-        seen = (await peer.report()).video
+        intact = 0
+        async with asyncio.timeout(SOON_S):
+            while intact <= 3:
+                await asyncio.sleep(0.5)
+                seen = (await peer.report()).video
+                intact += seen.intact
         assert (seen.width, seen.height) == (416, 234)
-        assert seen.intact > 3
         video = (await call.stats()).video
         assert video is not None
         assert (video.sent_width, video.sent_height) == (416, 234)
@@ -124,12 +125,14 @@ async def test_limits_on_the_wire(gateway: Gateway, said: str, macroblocks: tupl
         assert macroblocks[0] <= shown.macroblocks <= macroblocks[1]
         assert abs(shown.width / shown.height - 16 / 9) < 0.05
         assert (await rate(call)).limit_bps <= most_bps
-        start = len(line.packets)
+        clock = asyncio.get_running_loop().time
+        start, begun = len(line.packets), clock()
         await asyncio.sleep(2)
-        octets = sum(len(packet) - 12 for packet in line.packets[start:])
+        packets, seconds = line.packets[start:], clock() - begun
+        octets = sum(len(packet) - 12 for packet in packets)
         # There is a keyframe a second to begin with.
-        assert octets * 8 / 2 < most_bps * 1.5
-        assert len({packet[4:8] for packet in line.packets[start:]}) <= 2 * 5 + 2
+        assert octets * 8 / seconds < most_bps * 1.5
+        assert len({packet[4:8] for packet in packets}) <= seconds * 5 + 2
 
 
 async def test_loss_and_back(gateway: Gateway, tmp_path: Path) -> None:
@@ -142,7 +145,7 @@ async def test_loss_and_back(gateway: Gateway, tmp_path: Path) -> None:
         await peer.wait_up()
         assert (await rate(call)).target_bps == LIMIT
         network.set("in", Line(loss=0.4, seed=2))
-        state = await until(call, lambda now: now.target_bps <= LIMIT / 2, within_s=8)
+        state = await until(call, lambda now: now.target_bps <= LIMIT / 2, within_s=20)
         assert state.held_by == "loss"
         network.set("in", Line())
         # The next report is still of a lossy second, and takes more back.
@@ -152,7 +155,7 @@ async def test_loss_and_back(gateway: Gateway, tmp_path: Path) -> None:
             targets.append(now.target_bps)
             return now.target_bps > min(targets) * 1.1
 
-        await until(call, has_risen, within_s=12)
+        await until(call, has_risen, within_s=30)
         assert call.ended is None
         await call.hangup()
 

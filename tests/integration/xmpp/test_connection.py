@@ -22,9 +22,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 QUICK = Pace(
     first_retry_s=0.2,
     retry_s=0.2,
-    session_within_s=4.0,
+    session_within_s=8.0,
     ping_every_s=0.2,
-    answer_within_s=1.5,
+    answer_within_s=5.0,  # a server that is well may be slow
     resume_within_s=30.0,
     enter_retry_s=0.3,
 )
@@ -113,7 +113,7 @@ async def test_answers_to_pings(server: BreweryServer, jicofo: Jicofo) -> None:
     """A server that answers is not left."""
     async with connected(xmpp_settings(server, "answered"), QUICK) as (client, seen):
         await jicofo.wait_for(lambda: "answered" in jicofo.instances)
-        await asyncio.sleep(3 * QUICK.ping_every_s + 2 * QUICK.answer_within_s)
+        await asyncio.sleep(5 * QUICK.ping_every_s + QUICK.answer_within_s)
         assert client.online
         assert seen.counted == {"xmpp_connected": 1}
 
@@ -217,8 +217,8 @@ async def test_server_that_says_nothing(server: BreweryServer) -> None:
         port = mute.sockets[0].getsockname()[1]
         pace = Pace(first_retry_s=0.1, session_within_s=0.3)
         async with connected(xmpp_settings(server, "unheard", port=port), pace) as (_client, seen):
-            await seen.until(lambda seen: seen.counted["xmpp_reconnection_failed"] >= 2)
-            assert made >= 2
+            # An attempt may be given up before it has come to the server.
+            await seen.until(lambda seen: seen.counted["xmpp_reconnection_failed"] >= 2 and made >= 2)
             assert seen.lost == 0
 
 
@@ -243,7 +243,8 @@ async def test_server_that_breaks_off_in_the_handshake(server: BreweryServer, *,
     broken = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with broken:
         port = broken.sockets[0].getsockname()[1]
-        pace = Pace(first_retry_s=0.1, session_within_s=0.5)
+        # Who is reset needs no deadline.
+        pace = Pace(first_retry_s=0.1, session_within_s=1.0 if silent else SOON_S)
         async with connected(xmpp_settings(server, "unheard", port=port), pace) as (_client, seen):
             await seen.until(lambda seen: seen.counted["xmpp_reconnecting"] >= 6)
             assert seen.counted["xmpp_reconnecting"] == seen.counted["xmpp_reconnection_failed"]

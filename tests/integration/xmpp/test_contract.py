@@ -31,6 +31,7 @@ JIBRI = "http://jitsi.org/protocol/jibri"
 HEALTH = "http://jitsi.org/protocol/health"
 NICKNAME = "sip-jibri-1"
 SECOND = "sipbrewery-of-the-other"
+SOON_S = 20.0
 START = (
     f'<jibri xmlns="{JIBRI}" action="start" room="r@conference.meet.example.com" sipaddress="a@b.example"'
     ' displayname="Room" session_id="5c5f8d08-4b7c-4f0e-9d43-6e8e63a9c0de" rtcstats_enabled="false"/>'
@@ -69,9 +70,9 @@ class Heard:
         """The first one of this name that holds this text, and what was sent up to it is done with.
 
         Raises:
-            TimeoutError: there is none within 5 s.
+            TimeoutError: there is none within `SOON_S`.
         """
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SOON_S):
             while True:
                 for stanza in self._all(name):
                     if holding.casefold() in stanza.casefold():
@@ -95,7 +96,7 @@ class Told:
         iq: Any = self._jicofo.make_iq(ito=self._jicofo.instances[NICKNAME].jid, itype=kind)
         iq.append(fromstring(jibri))  # noqa: S314  (ours)
         with contextlib.suppress(IqError):
-            await iq.send(timeout=5)
+            await iq.send(timeout=SOON_S)
         answer = await self.heard.stanza("iq", f'to="{self._jicofo.brewery}/focus"')
         assert fromstring(answer).get("type") == ("error" if "<error" in answer else "result")  # noqa: S314
         return content(answer)

@@ -9,6 +9,8 @@ import pytest_asyncio
 
 from jibri_sip.sip.thread import PjsipThread, SipError
 
+SOON_S = 10.0  # however busy the machine is
+
 
 @pytest_asyncio.fixture
 async def thread() -> AsyncIterator[PjsipThread]:
@@ -17,7 +19,7 @@ async def thread() -> AsyncIterator[PjsipThread]:
     running.start()
     yield running
     running.stop()
-    assert await running.joined(2)
+    assert await running.joined(SOON_S)
 
 
 async def test_jobs_run_on_one_other_thread(thread: PjsipThread) -> None:
@@ -50,7 +52,7 @@ async def test_polling_goes_on_between_jobs(thread: PjsipThread) -> None:
 
     thread.poll = poll
     await thread.run(lambda: None)
-    await asyncio.wait_for(thread.run(lambda: None), 1)
+    await asyncio.wait_for(thread.run(lambda: None), SOON_S)
 
 
 async def test_jobs_after_the_end_are_refused() -> None:
@@ -58,6 +60,6 @@ async def test_jobs_after_the_end_are_refused() -> None:
     thread = PjsipThread()
     thread.start()
     thread.stop()
-    assert await thread.joined(2)
+    assert await thread.joined(SOON_S)
     with pytest.raises(SipError, match="closed"):
         await thread.run(lambda: None)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/videodev2.h>
@@ -98,7 +99,9 @@ ssize_t write(int fd, const void *data, size_t size) {
     if (fd != device || device < 0)
         return real(fd, data, size);
     const int number = wanted_error("V4L2_WRITE");
-    note("write %zu %u", size, *(const unsigned char *)data);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    note("write %zu %u %lld", size, *(const unsigned char *)data, now.tv_sec * 1000LL + now.tv_nsec / 1000000);
     return number ? fail(number) : (ssize_t)size;
 }
 
