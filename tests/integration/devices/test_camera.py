@@ -135,8 +135,8 @@ async def test_the_page_gets_the_peers_pictures(camera: Camera, page: CameraPage
         await peer.send(90)
         frames = await asyncio.to_thread(page.take)
         counters = [frame.counter for frame in frames if frame.counter is not None]
-        latency_ms = statistics.median(frame.latency for frame in frames if frame.latency is not None)
         assert {(frame.width, frame.height) for frame in frames} == {(canvas.width, canvas.height)}
+        latency_ms = statistics.median(frame.latency for frame in frames if frame.latency is not None)
         assert counters == sorted(counters)
         assert len(counters) >= 0.98 * len(frames)
         if len(set(counters)) >= 60 and latency_ms < most_ms:
