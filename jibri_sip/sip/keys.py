@@ -17,7 +17,8 @@ class Presses:
     """The presses of one call."""
 
     def __init__(self) -> None:
-        self._last: _Press | None = None
+        # That were told once so far. They may be several: one way can be behind the other by more than a press.
+        self._told_once: list[_Press] = []
 
     def is_new(self, key: str, method: int, now: float) -> bool:
         """Whether this is a press, and not the second word of one.
@@ -27,8 +28,10 @@ class Presses:
             method: the way it came by.
             now: seconds of any steady clock.
         """
-        last, self._last = self._last, None
-        if last is not None and last.key == key and last.method != method and now - last.at < _ECHO_S:
-            return False
-        self._last = _Press(key, method, now)
+        self._told_once = [press for press in self._told_once if now - press.at < _ECHO_S]
+        for press in self._told_once:
+            if press.key == key and press.method != method:
+                self._told_once.remove(press)
+                return False
+        self._told_once.append(_Press(key, method, now))
         return True

@@ -18,6 +18,9 @@ EVENT, INFO = 0, 1
         ([("5", EVENT, 0.0), ("6", INFO, 0.1)], "56"),
         ([("5", EVENT, 0.0), ("5", INFO, 1.5)], "55"),
         ([("5", EVENT, 0.0), ("5", INFO, 0.1), ("5", INFO, 0.2)], "55"),
+        ([("5", INFO, 0.0), ("5", INFO, 0.2), ("5", EVENT, 0.3), ("5", EVENT, 0.4)], "55"),
+        ([("5", EVENT, 0.0), ("6", EVENT, 0.2), ("5", INFO, 0.3), ("6", INFO, 0.4)], "56"),
+        ([("5", EVENT, 0.0), ("5", EVENT, 0.9), ("5", INFO, 1.5), ("5", INFO, 1.6)], "555"),
     ],
 )
 def test_presses(told: list[tuple[str, int, float]], counted: str) -> None:
