@@ -61,15 +61,14 @@ def proxy(config_file: Path | None, *, instances: int, output: Path, routing: Pa
         configure(settings[0].log.format, settings[0].log.level)
         directory = output.resolve()
         files = kamailio.render(settings, directory, routing.resolve())
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (directory / name).write_text(text, encoding="utf-8")
     except (ConfigInvalid, FileUnreadable) as error:
         click.echo(error.message, err=True)
         if error.remedy:
             click.echo(f"    {error.remedy}", err=True)
         sys.exit(_EX_CONFIG)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (directory / name).write_text(text, encoding="utf-8")
     except OSError as error:
         click.echo(f"not written: {error.filename}: {error.strerror}", err=True)
         sys.exit(_EX_FAILURE)

@@ -54,6 +54,7 @@ def render(instances: Sequence[Settings], directory: Path, routing: Path) -> Map
 
     Raises:
         ConfigInvalid: the instances would be in each other's way, or are too many.
+        OSError: a certificate of its own can be written neither to the state directory nor to this one.
     """
     first = instances[0]
     targets = [*_own(instances), *first.proxy.instances]
@@ -74,7 +75,9 @@ def render(instances: Sequence[Settings], directory: Path, routing: Path) -> Map
         "instances.list": "".join(f"1 sip:{target};transport=tcp\n" for target in targets),
     }
     if first.sip.tls.enabled:
-        own = self_signed(first.instance.state_dir / "tls") if first.sip.tls.certificate_file is None else None
+        own = None
+        if first.sip.tls.certificate_file is None:
+            own = self_signed(first.instance.state_dir / "tls", directory)
         files["tls.cfg"] = _TLS.format(
             certificate=own or first.sip.tls.certificate_file,
             key=own or first.sip.tls.key_file,

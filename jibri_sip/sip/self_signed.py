@@ -1,8 +1,10 @@
 """The installation's own certificate, for callers by TLS where the operator has given none."""
 
+import atexit
 import datetime as dt
 import fcntl
 import os
+import shutil
 import socket
 import tempfile
 from pathlib import Path
@@ -27,24 +29,38 @@ _REMEDY = (
 )
 
 
-def self_signed(directory: Path) -> Path:
+def self_signed(directory: Path, otherwise: Path | None = None) -> Path:
     """The PEM file that holds certificate and key, readable by its owner only; made when there is none that is valid.
 
     All instances of an installation share it. Where the directory cannot be written to, it is one for this run.
 
     Args:
         directory: where it is kept; made with mode 0700.
+        otherwise: where it lies if that cannot be written to, made if need be; None for a directory that is gone when
+            this process is.
+
+    Raises:
+        OSError: neither can be written to.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = _kept(directory)
     except OSError as error:
-        path = _write(Path(tempfile.mkdtemp(prefix="jibri-sip-tls-")), _made())
+        if otherwise is None:
+            otherwise = _for_this_run()
+        otherwise.mkdir(parents=True, exist_ok=True)
+        path = _write(otherwise, _made())
         log.warning("self_signed_certificate_not_kept", directory=str(directory), reason=error.strerror)
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
     fingerprint = certificate.fingerprint(hashes.SHA256()).hex(":").upper()
     log.warning("tls_certificate_self_signed", file=str(path), sha256=fingerprint, remedy=_REMEDY)
     return path
+
+
+def _for_this_run() -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="jibri-sip-tls-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
 
 
 def _kept(directory: Path) -> Path:

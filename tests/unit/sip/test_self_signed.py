@@ -1,7 +1,10 @@
 """The certificate for callers where there is no other."""
 
+import os
 import ssl
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,17 @@ def test_made_anew(tmp_path: Path, damage: bytes) -> None:
 
 
 def test_directory_that_cannot_be(tmp_path: Path) -> None:
-    """Where it cannot be kept, there is one for this run."""
+    """Where it cannot be kept, there is one for this run, and nothing of it afterwards."""
     (tmp_path / "file").touch()
-    assert self_signed(tmp_path / "file" / "tls").is_file()
+    directory = tmp_path / "file" / "tls"
+    program = f"""
+import pathlib
+from jibri_sip.sip.self_signed import self_signed
+path = self_signed(pathlib.Path({str(directory)!r}))
+assert path.is_file()
+assert path.parents[1] == pathlib.Path({str(tmp_path)!r})
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert self_signed(directory, tmp_path).parent == tmp_path
