@@ -156,17 +156,21 @@ class Driver:
             yield
         except WebDriverException as error:
             raise _our_error(error) from None
-        except ReadTimeoutError:
-            if self._is_alive():
-                raise PageHung(f"Chrome did not answer in {ANSWER_TIMEOUT_S} s") from None
-            raise ChromeGone("Chrome or chromedriver has died") from None
         except (HTTPError, OSError) as error:
-            deadline = time.monotonic() + _DEATH_S
-            while self._is_alive():
-                if time.monotonic() > deadline:
-                    raise PageHung(f"chromedriver broke off ({_first_line(error)})") from None
-                time.sleep(_DEATH_POLL_S)
-            raise ChromeGone("Chrome or chromedriver has died") from None
+            is_late = isinstance(error, ReadTimeoutError)
+            if self._is_dead_within(0 if is_late else _DEATH_S):
+                raise ChromeGone("Chrome or chromedriver has died") from None
+            if is_late:
+                raise PageHung(f"Chrome did not answer in {ANSWER_TIMEOUT_S} s") from None
+            raise PageHung(f"chromedriver broke off ({_first_line(error)})") from None
+
+    def _is_dead_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self._is_alive():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_DEATH_POLL_S)
+        return True
 
 
 def _our_error(error: WebDriverException) -> BrowserError:

@@ -70,7 +70,7 @@ class Slot:
         self._sound = SoundDevice(self._audio)
         self.page: MeetingPage
         self._chrome: Chrome | None = None
-        self._silent = False
+        self._was_late = False
         self._runtime_dir = runtime_dir
         self._profile_root = runtime_dir / "chrome"
         self._on_lost: Callable[[GatewayError], None] | None = on_lost
@@ -134,7 +134,7 @@ class Slot:
         )
         await self.browse(self._chrome.start)
         self.page = self._chrome.page()
-        self._silent = False
+        self._was_late = False
         await asyncio.to_thread(self._check_display)
 
     def _check_display(self) -> None:
@@ -195,13 +195,13 @@ class Slot:
             await self.browse(self.page.state)
         except PageHung as error:
             # Once is no more than a moment in which the machine had no time for it.
-            if self._silent:
+            if self._was_late:
                 raise errors.BrowserLost(str(error)) from error
-            self._silent = True
+            self._was_late = True
         except BrowserError as error:
             raise errors.BrowserLost(str(error)) from error
         else:
-            self._silent = False
+            self._was_late = False
 
     async def look(self) -> SlotLook:
         """What passes through it now; takes half a second.

@@ -50,6 +50,7 @@
     let room = null;
     let connection = null;
     let joined = false;
+    let leaving = false;
     let passwordTried = false;
     let clickedAt = -Infinity;
     let muted = { audio: false, video: false };
@@ -164,7 +165,7 @@
         if (joined) {
             attempt(null, settle);
             attempt(null, () => sounds.listen());
-            attempt(null, () => isSettled() && devices.mend(conference(), room));
+            attempt(null, () => isSettled() && !leaving && !over() && devices.mend(conference(), room));
             attempt(null, showSigns);
         } else {
             attempt(null, pressJoin);
@@ -485,6 +486,7 @@
         const app = conference();
         const current = room;
 
+        leaving = true;
         quietly(() => Promise.resolve(app ? app.hangup(false) : current && current.leave())
             .finally(() => joined || finish('left')));
     }

@@ -46,8 +46,7 @@ def self_signed(directory: Path, otherwise: Path | None = None) -> Path:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = _kept(directory)
     except OSError as error:
-        if otherwise is None:
-            otherwise = _for_this_run()
+        otherwise = otherwise or _for_this_run()
         otherwise.mkdir(parents=True, exist_ok=True)
         path = _write(otherwise, _made())
         log.warning("self_signed_certificate_not_kept", directory=str(directory), reason=error.strerror)

@@ -1,7 +1,5 @@
 """What of Chromium opens camera and microphone may die by itself; the meeting sees and hears the room again."""
 
-import contextlib
-
 import psutil
 import pytest
 
@@ -19,16 +17,6 @@ FRAMES = 20
 LOUD = 0.1
 
 
-def services(gateway: RunningGateway, name: str) -> list[psutil.Process]:
-    """Chromium's service processes of this name; one, while it is in use."""
-    found = []
-    for process in traces.instance_processes(gateway.runtime_dir):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if f"--utility-sub-type={name}" in process.cmdline():
-                found.append(process)
-    return found
-
-
 @pytest.mark.parametrize("service", ["video_capture.mojom.VideoCaptureService", "audio.mojom.AudioService"])
 async def test_capture_crashes(alice: Participant, gateway: RunningGateway, peer: MeasuredPeer, service: str) -> None:
     """Its process is killed in a call: alice sees and hears the peer again, and the log tells."""
@@ -42,7 +30,7 @@ async def test_capture_crashes(alice: Participant, gateway: RunningGateway, peer
         await alice.wait_for(lambda now: now.audio.get(PEER, {}).get(PEER_HZ, 0) > LOUD, "the peer's tone")
 
     async def looked_for() -> list[psutil.Process]:
-        return services(gateway, service)
+        return traces.services(gateway.runtime_dir, service)
 
     await sees_and_hears()
     for process in await until(looked_for, bool, "service of Chromium's"):

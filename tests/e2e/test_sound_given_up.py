@@ -33,13 +33,8 @@ async def shared_gateway(meeting: EmbeddedMeeting, logs: Path) -> AsyncIterator[
 
 
 async def sound_services(gateway: RunningGateway) -> list[psutil.Process]:
-    """The processes of Chromium's that open sound outputs: one, once there was any sound."""
-    found = []
-    for process in traces.instance_processes(gateway.runtime_dir):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "--utility-sub-type=audio.mojom.AudioService" in process.cmdline():
-                found.append(process)
-    return found
+    """What opens sound outputs, once there was any sound."""
+    return traces.services(gateway.runtime_dir, "audio.mojom.AudioService")
 
 
 async def test_sound_is_played_anew(

@@ -82,6 +82,16 @@ def named(runtime_dir: Path, name: str) -> psutil.Process:
     return found[0]
 
 
+def services(runtime_dir: Path, name: str) -> list[psutil.Process]:
+    """The service processes of Chromium's of this name: one, while it is in use."""
+    found = []
+    for process in instance_processes(runtime_dir):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if f"--utility-sub-type={name}" in process.cmdline():
+                found.append(process)
+    return found
+
+
 def _is_child(process: psutil.Process, parents: list[psutil.Process]) -> bool:
     # One that is gone by now was no daemon.
     with contextlib.suppress(psutil.NoSuchProcess):
